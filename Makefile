@@ -1,0 +1,52 @@
+# Every target works on a fresh clone: python3 (3.11 or newer), git and make are enough.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export GX_ANALYTICS_ENABLED := False
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+INSTALLED := $(VENV)/.installed
+
+.PHONY: leaderboard real check test mlflow-ui lock clean
+.DEFAULT_GOAL := leaderboard
+
+leaderboard: $(INSTALLED) ## Simulated boards recomputed, real boards from committed results, site built.
+	dvc repro
+	@echo "The leaderboard is at $(CURDIR)/public/index.html"
+
+real: $(INSTALLED) ## Fetch, predict and score the public_small suite (downloads about 12 MB).
+	dvc repro data/real/dvc.yaml
+
+check: $(INSTALLED) ## Style, types, imports, fast tests.
+	ruff format --check leaderboard stages tests
+	ruff check leaderboard stages tests
+	mypy
+	lint-imports
+	heldout sync --check
+	pytest -q -m "not slow"
+
+test: $(INSTALLED) ## All tests, those that run whole pipelines too.
+	pytest -q
+
+mlflow-ui: $(INSTALLED) ## Browse every run.
+	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
+
+lock: ## Write requirements.lock anew from pyproject.toml: exact versions, no hashes, any torch build.
+	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
+	.cache/lock/bin/python -m pip install --quiet --upgrade pip setuptools
+	.cache/lock/bin/python -m pip install --quiet torch==2.13.0
+	.cache/lock/bin/python -m pip install --quiet --editable '.[dev]'
+	.cache/lock/bin/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > requirements.lock.new
+	mv requirements.lock.new requirements.lock && rm -rf .cache/lock
+
+clean: ## Remove what the pipeline wrote; the DVC cache stays.
+	rm -rf public data/raw data/clean data/validation data/splits data/cases data/truth data/audit \
+	  data/predictions data/runs data/scores data/standings data/work
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

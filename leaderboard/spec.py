@@ -1,0 +1,299 @@
+"""The nouns of the benchmark: plain frozen records that import nothing of ours."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Shaped
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+else:  # anndata takes a second to import, and a record only carries it
+    AnnData = Any
+
+CONTROL = "control"
+"""The ``perturbation`` of an unperturbed cell."""
+
+Role = Literal["train", "validation", "test", "control_input", "control_truth"]
+ROLES: tuple[Role, ...] = ("train", "validation", "test", "control_input", "control_truth")
+Suite = Literal["known_truth", "public_small", "public_large"]
+Status = Literal["ok", "undefined", "failed", "not_applicable"]
+Tier = Literal["default", "full"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the counts of a dataset come from: a reader of raw files or a simulator."""
+
+    name: str
+    read: Callable[[Path], AnnData]
+    """From the folder of raw files to an AnnData: integer counts in CSR float32, ``obs`` named by
+    cell id with the columns of the dataset's record, ``var`` named by gene symbol."""
+    simulate: Callable[[Path, Mapping[str, Any]], None] | None = None
+    """Write the raw files and all that is kept as truth into a folder, from parameters alone."""
+    true_profiles: Callable[[Path, str, float], pd.DataFrame] | None = None
+    """Noise-free mean profiles from the raw folder: (folder, context column, target sum) to a table
+    ``perturbation context`` + genes, in log1p of counts scaled to the target sum."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """One line of ``params.yaml``: a task on a dataset under a split; the thing that is ranked."""
+
+    dataset: str
+    task: str
+    split: str
+    unit: str
+    """The ``obs`` column whose values are the units of replication."""
+    matches: str | None = None
+    """For ``random``: the grouped split whose fold sizes and units it copies."""
+    context: str | None = None
+    """Perturbation boards: the ``obs`` column that is the context of a query."""
+    size_factor: Literal["panel", "total"] = "panel"
+    """What a cell's counts are divided by: its panel total or ``total_counts_all_genes``."""
+    note: str = ""
+    """A sentence that every page of the board shows."""
+
+    @property
+    def split_key(self) -> str:
+        """Name of the split's file, and the last part of the board's id."""
+        return f"{self.split}-{self.matches}" if self.matches else self.split
+
+    @property
+    def id(self) -> str:
+        """``<dataset>-<task>-<split>``."""
+        return f"{self.dataset}-{self.task}-{self.split_key}"
+
+    @property
+    def is_random(self) -> bool:
+        """Whether cells, not groups, were held out: shown as inflation, never ranked."""
+        return self.split == "random"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldRule:
+    """How many folds, how much validation, from which seed."""
+
+    seed: int
+    k: int
+    validation_fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRequest:
+    """What a splitter may look at besides the ``obs`` table."""
+
+    rule: FoldRule
+    task: str
+    matches: str | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splitter:
+    """A rule that gives each cell a fold and a role, from its ``obs`` table alone."""
+
+    name: str
+    assign: Callable[[pd.DataFrame, SplitRequest], pd.DataFrame]
+    """From ``obs`` (index ``cell_id``) to rows ``cell_id fold role``; a cell that a fold does not
+    use is absent."""
+    column: str | None
+    """The ``obs`` column whose values never appear on both sides; None if cells are held out."""
+    strata: Callable[[pd.DataFrame, pd.DataFrame, str], pd.DataFrame] | None = None
+    """From ``obs``, the rows of ``assign`` and the unit column to rows ``fold unit stratum``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One fold of a board in memory: what a model may see, and apart from it the truth."""
+
+    inputs: AnnData
+    """Opaque ids in shuffled order; ``obs``: ``role`` and the whitelist of the task."""
+    truth: pd.DataFrame
+    """``cell_id`` (opaque) ``real_cell_id role unit`` + the labels of the scored cells."""
+    queries: pd.DataFrame | None = None
+    """Perturbation: the ``perturbation context`` pairs to predict."""
+    truth_counts: AnnData | None = None
+    """Counts of the scored cells, where a score needs them; index ``cell_id`` as in ``truth``."""
+    moments: pd.DataFrame | None = None
+    """Perturbation: ``gene`` and, for group k of ``groups``, ``mean:k`` and ``variance:k``."""
+    groups: pd.DataFrame | None = None
+    """Perturbation: ``role perturbation context unit n``, one row a group of cells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One fold and seed of a board as scoring sees it."""
+
+    fold: int
+    seed: int
+    prediction: pd.DataFrame
+    truth: pd.DataFrame
+    queries: pd.DataFrame | None = None
+    moments: pd.DataFrame | None = None
+    groups: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """All that the metrics of a task see of one unit: its parts, whose values are averaged."""
+
+    fold: int
+    """-1 where the unit's cells are pooled over folds."""
+    seed: int
+    unit: str
+    n: int
+    """Number of scored cells."""
+    parts: tuple[Any, ...]
+    """Unit records of the task; perturbation boards have one per context."""
+    undefined: str = ""
+    """Why metrics that need controls have no value here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationUnit:
+    """Truth and prediction for the test cells of one unit."""
+
+    label: Shaped[np.ndarray, " cells"]
+    predicted: Shaped[np.ndarray, " cells"]
+    classes: tuple[str, ...]
+    """C_u: the frozen classes of the board with at least 5 cells in this unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbationUnit:
+    """Truth and prediction for one perturbation in one context, targets of the panel removed."""
+
+    predicted: Float[np.ndarray, " genes"]
+    truth: Float[np.ndarray, " genes"]
+    """Mean over test cells of log1p size-normalised counts."""
+    control_input: Float[np.ndarray, " genes"]
+    control_truth: Float[np.ndarray, " genes"]
+    weight: Float[np.ndarray, " genes"]
+    """Weights of the squared error; all zero where none is defined."""
+    other_truths: Float[np.ndarray, "others genes"]
+    """The other test truths of the same fold and context."""
+
+
+Unit = AnnotationUnit | PerturbationUnit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One number for one unit, and how to read it."""
+
+    name: str
+    label: str
+    tasks: tuple[str, ...]
+    compute: Callable[[Any], float]
+    """From the task's unit record to a value; raises UndefinedScoreError with the reason."""
+    bounds: tuple[float, float]
+    higher_is_better: bool
+    citation: str
+    floor: float | None
+    """What knowing nothing scores; None: the task computes it from the board's truth."""
+    ceiling: Literal["truth", "noise", "reliability", "replicate"] = "truth"
+    """How the score of a perfect predictor is known: it reproduces the truth; it misses the truth's
+    sampling noise; from split-half reliability; or from a replicate (which may be exceeded)."""
+    is_ranked: bool = False
+    """A new metric is shown but moves no rank until a release turns this on."""
+    needs_control: bool = False
+    """Undefined where a context has fewer than 100 control cells."""
+    display: Callable[[float], float] = field(default=lambda value: value)
+    """From the stored board mean to the number that a reader is shown."""
+    display_note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreValue:
+    """The value of one metric in one unit."""
+
+    fold: int
+    metric: str
+    unit: str
+    n: int
+    value: float | None
+    stratum: str = "all"
+    status: Status = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A question asked of a model on a split. Metrics say which tasks they answer."""
+
+    name: str
+    label: str
+    question: str
+    build_case: Callable[[AnnData, pd.DataFrame, Board, str], Case]
+    """(clean dataset, ``cell_id role`` of one fold, board, key of the id hash) to a case."""
+    check_prediction: Callable[[pd.DataFrame, pd.DataFrame, Sequence[str]], None]
+    """(prediction, keys it must answer, names of the genes or classes) raises PredictionError."""
+    observe: Callable[[Sequence[Evidence], Board, Mapping[str, Any]], list[Observation]]
+    """(folds of one seed, board, frozen constants of the board) to the units to score."""
+    failures: Callable[[Sequence[Evidence], Board, Mapping[str, Any]], pd.DataFrame]
+    """Rows of the failure table, without ``entry`` and ``board``."""
+    freeze: Callable[[AnnData, pd.DataFrame, Board, Sequence[Metric]], dict[str, Any]]
+    """(clean dataset, roles of all folds, board, metrics) to the constants of
+    ``data/boards.lock.json``."""
+    ranked_order: tuple[str, ...]
+    """Metrics by which a board's table may be sorted; it is sorted by the first trusted one."""
+    declared_baselines: tuple[str, ...]
+    """Entries that a verdict is judged against, where they ran."""
+
+
+@runtime_checkable
+class Log(Protocol):
+    """Where a model reports its curves; the tracker stands behind it."""
+
+    def __call__(self, name: str, value: float, step: int) -> None:
+        """Record ``value`` of curve ``name`` at ``step``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """What a model gets besides its inputs."""
+
+    seed: int
+    threads: int
+    max_epochs: int | None
+    log: Log
+    truth_path: Path | None = None
+    """Folder of the fold's truth; set only for plug-ins marked ``sees_truth``."""
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Names the type of every test cell."""
+
+    def annotate(self, inputs: AnnData, run: RunContext) -> pd.DataFrame:
+        """Return ``cell_id label`` and, for all classes or none, ``p:<label>``."""
+        ...
+
+
+@runtime_checkable
+class PerturbPredictor(Protocol):
+    """Predicts the mean profile of every queried perturbation and context."""
+
+    def predict(self, inputs: AnnData, queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
+        """Return ``perturbation context statistic`` + every gene, in log1p of scaled counts."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A way to answer tasks. Heavy imports belong inside ``load``."""
+
+    name: str
+    label: str
+    tasks: tuple[str, ...]
+    load: Callable[..., Any]
+    """Parameters as keywords to an object with the capability of each task."""
+    sees_truth: bool = False
+    """Control entries only: oracle and shuffled predictor."""
+    is_stochastic: bool = False
+    suites: Sequence[str] = ("known_truth", "public_small", "public_large")
