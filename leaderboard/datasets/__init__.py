@@ -1,0 +1,6 @@
+"""Sources of data: one a module, found by file name. To add one, add a file here."""
+
+from leaderboard.registry import Registry
+from leaderboard.spec import Source
+
+SOURCES = Registry(__name__, Source)
