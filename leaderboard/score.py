@@ -1,0 +1,107 @@
+"""Turn one entry's predictions on one board into rows of the score and the failure table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leaderboard.errors import UndefinedScoreError
+from leaderboard.io import FAILURE_COLUMNS, SCORE_COLUMNS
+from leaderboard.metrics import METRICS
+from leaderboard.spec import Board, Evidence, Metric, Observation, ScoreValue
+from leaderboard.tasks import TASKS
+
+
+def metrics_of(task: str) -> list[Metric]:
+    """Return every metric that answers a task, in name order."""
+    return [metric for metric in METRICS.values() if task in metric.tasks]
+
+
+def score_board(
+    entry: str, board: Board, evidence: Sequence[Evidence], constants: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the score rows of one board: every metric in every unit, seeds apart."""
+    task = TASKS[board.task]
+    rows = [
+        _row(entry, board, observation.seed, value)
+        for seed in sorted({item.seed for item in evidence})
+        for observation in task.observe([e for e in evidence if e.seed == seed], board, constants)
+        for value in score_unit(observation, metrics_of(board.task))
+    ]
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+
+def score_unit(observation: Observation, metrics: Sequence[Metric]) -> list[ScoreValue]:
+    """Return one value a metric: the mean over the parts of a unit in which it is defined."""
+    return [_value(observation, metric) for metric in metrics]
+
+
+def _value(observation: Observation, metric: Metric) -> ScoreValue:
+    undefined = ScoreValue(
+        fold=observation.fold,
+        metric=metric.name,
+        unit=observation.unit,
+        n=observation.n,
+        value=None,
+        status="undefined",
+        reason=observation.undefined,
+    )
+    if metric.needs_control and observation.undefined:
+        return undefined
+    values, reasons = [], []
+    for part in observation.parts:
+        try:
+            values.append(metric.compute(part))
+        except UndefinedScoreError as error:
+            reasons.append(str(error))
+    if not values:
+        return replace(undefined, reason=reasons[0])
+    return replace(undefined, value=float(np.mean(values)), status="ok", reason="")
+
+
+def failed_board(
+    entry: str, board: Board, evidence: Sequence[Evidence], reason: str
+) -> pd.DataFrame:
+    """Return a failed row for every unit and metric; ``evidence`` needs only its truth.
+
+    A run that fails in one fold fails on the whole board: half a board is no result.
+    """
+    truth = pd.concat([e.truth.assign(fold=e.fold, seed=e.seed) for e in evidence])
+    truth = truth[truth["role"] == "test"]
+    rows = []
+    for (seed, unit), cells in truth.groupby(["seed", "unit"]):
+        folds = cells["fold"].unique()
+        for metric in metrics_of(board.task):
+            value = ScoreValue(
+                fold=int(folds[0]) if len(folds) == 1 else -1,
+                metric=metric.name,
+                unit=str(unit),
+                n=len(cells),
+                value=None,
+                status="failed",
+                reason=reason,
+            )
+            rows.append(_row(entry, board, int(str(seed)), value))
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+
+def failures_of_board(
+    entry: str, board: Board, evidence: Sequence[Evidence], constants: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the failure rows of one board."""
+    task = TASKS[board.task]
+    tables = [
+        task.failures([e for e in evidence if e.seed == seed], board, constants)
+        for seed in sorted({item.seed for item in evidence})
+    ]
+    table = pd.concat(tables, ignore_index=True).assign(entry=entry, board=board.id)
+    return table[FAILURE_COLUMNS]
+
+
+def _row(entry: str, board: Board, seed: int, value: ScoreValue) -> tuple[Any, ...]:
+    return (
+        entry, board.id, value.fold, seed, value.metric, value.unit, value.stratum,
+        value.value, value.n, value.status, value.reason,
+    )  # fmt: skip

@@ -1,0 +1,35 @@
+"""Checks that the predictions of every task share."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from leaderboard.errors import PredictionError
+
+FAILURES = ["fold", "seed", "kind", "unit", "subject", "position", "key", "value", "n"]
+"""Columns of the failure table that a task fills."""
+
+
+def check_keys(prediction: pd.DataFrame, keys: pd.DataFrame) -> None:
+    """Raise PredictionError unless the rows answer every key exactly once, in any order."""
+    columns = list(keys.columns)
+    lacking = [c for c in columns if c not in prediction]
+    if lacking:
+        raise PredictionError(f"column(s) {lacking} missing; got {list(prediction.columns)[:8]}")
+    prediction = prediction[columns]
+    twice = prediction[prediction.duplicated()]
+    if len(twice):
+        raise PredictionError(f"{len(twice)} duplicated row(s), first {_row(twice, columns)}")
+    both = keys.merge(prediction, on=columns, how="outer", indicator=True)
+    for side, what in (("left_only", "missing"), ("right_only", "not asked for")):
+        rows = both[both["_merge"] == side]
+        if len(rows):
+            raise PredictionError(
+                f"{len(rows)} of {len(keys)} row(s) {what}, first {_row(rows, columns)}; "
+                "ids must match the board's exactly"
+            )
+
+
+def _row(table: pd.DataFrame, columns: Sequence[str]) -> str:
+    first = table[list(columns)].iloc[0]
+    return ", ".join(f"{name}={value}" for name, value in first.items())
