@@ -1,0 +1,171 @@
+"""Read the score tables of both suites, recomputed and committed, as evidence for boards."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leaderboard import layout
+from leaderboard.config import Params, suite_of
+from leaderboard.errors import TableError
+from leaderboard.freeze import check_constants
+from leaderboard.inference.standings import BoardEvidence, EntryFacts
+from leaderboard.io import read_json, read_scores, sha256_file
+from leaderboard.models import MODELS
+from leaderboard.spec import Board
+
+RECOMPUTED = "known_truth"
+CONTROLS = "controls"
+DATASET_FACTS = "_dataset.json"
+"""In ``leaderboard/results/<dataset>``: contract report, composition and audit, as published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One entry's scores on one dataset, and what it said of itself when it was scored."""
+
+    id: str
+    scores: pd.DataFrame
+    entry: Mapping[str, Any]
+
+
+def collect(params: Params, lock: Mapping[str, Any], known: Sequence[str]) -> list[BoardEvidence]:
+    """Return the evidence of every board that has scores.
+
+    Parameters
+    ----------
+    lock
+        ``data/boards.lock.json``.
+    known
+        Ids of the entries in the tree; scores of others are left out.
+
+    Raises
+    ------
+    FreezeError
+        If a recomputed constant differs from the frozen one.
+    TableError
+        If scores name a board that is not frozen.
+    """
+    boards = []
+    for dataset in sorted(params.boards):
+        suite = suite_of(dataset)
+        scored = list(_scored(suite, dataset, known))
+        if not scored:
+            continue
+        for board_id, found in _constants(suite, dataset).items():
+            check_constants(lock.get(board_id, {}), found, board_id)
+        findings = _findings(suite, dataset)
+        for board in params.boards_of(dataset):
+            if board.id not in lock:
+                raise TableError(f"{board.id} has scores but is not frozen; run `heldout freeze`.")
+            boards.append(_evidence(board, suite, params.release, scored, lock[board.id], findings))
+    return boards
+
+
+def ignored(known: Sequence[str]) -> list[str]:
+    """Return the score tables whose entries are not in the tree."""
+    folders = [*(layout.DATA / "scores" / RECOMPUTED).glob("*"), *layout.RESULTS.glob("*")]
+    return sorted(
+        path.as_posix() for folder in folders for path in _tables(folder) if path.stem not in known
+    )
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.glob("*.csv")) if not p.name.endswith(".failures.csv")]
+
+
+def _folder(suite: str, dataset: str) -> Path:
+    if suite == RECOMPUTED:
+        return layout.DATA / "scores" / suite / dataset
+    return layout.RESULTS / dataset
+
+
+def _scored(suite: str, dataset: str, known: Iterable[str]) -> Iterator[Scored]:
+    for path in _tables(_folder(suite, dataset)):
+        if path.stem in known:
+            if suite == RECOMPUTED:
+                entry = read_json(layout.entry_facts(suite, dataset, path.stem))
+            else:
+                entry = _published(path)
+            yield Scored(id=path.stem, scores=read_scores(path), entry=entry)
+
+
+def _published(path: Path) -> Mapping[str, Any]:
+    """Return the entry of committed results, which must belong together."""
+    record = read_json(path.with_suffix(".json"))
+    digest = sha256_file(path)
+    splits = read_json(layout.SPLITS_LOCK).get(record["dataset"], {})
+    for board, facts in record["boards"].items():
+        if facts["scores_sha256"] != digest:
+            raise TableError(
+                f"{path}: expected SHA-256 {facts['scores_sha256'][:16]}, got {digest[:16]}. The "
+                "table is not the one that was published; restore it, or `heldout publish` again."
+            )
+        if facts["split_sha256"] not in splits.values():
+            raise TableError(
+                f"{path}: {board} was scored on another split than data/splits.lock.json freezes. "
+                "Run `make real` and `heldout publish` again."
+            )
+    entry: Mapping[str, Any] = record["entry"]
+    return entry
+
+
+def _constants(suite: str, dataset: str) -> Mapping[str, Any]:
+    path = _folder(suite, dataset) / layout.constants(suite, dataset).name
+    found: Mapping[str, Any] = read_json(path) if path.is_file() else {}
+    return found
+
+
+def _findings(suite: str, dataset: str) -> Sequence[Mapping[str, Any]]:
+    if suite == RECOMPUTED:
+        recomputed: Sequence[Mapping[str, Any]] = read_json(layout.audit(suite, dataset))
+        return recomputed
+    published: Sequence[Mapping[str, Any]] = read_json(layout.RESULTS / dataset / DATASET_FACTS)[
+        "audit"
+    ]
+    return published
+
+
+def _evidence(
+    board: Board,
+    suite: str,
+    release: str,
+    scored: Sequence[Scored],
+    constants: Mapping[str, Any],
+    findings: Sequence[Mapping[str, Any]],
+) -> BoardEvidence:
+    tables = [s.scores[s.scores["board"] == board.id] for s in scored]
+    scores = pd.concat(tables, ignore_index=True)
+    present = set(scores["entry"])
+    facts = {f.id: f.facts for s in scored for f in _facts(s)}
+    return BoardEvidence(
+        board=board,
+        suite=suite,
+        release=release,
+        source="recomputed" if suite == RECOMPUTED else "committed",
+        scores=scores,
+        constants=constants,
+        findings=[f for f in findings if f["board"] == board.id],
+        entries={name: facts[name] for name in sorted(present)},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    id: str
+    facts: EntryFacts
+
+
+def _facts(scored: Scored) -> Iterator[_Named]:
+    """Yield the facts of an entry, or of every plug-in of the controls."""
+    entry = scored.entry
+    common = {"tier": entry["tier"], "verification": "reproduced", "weights": entry["weights"]}
+    if entry["kind"] == CONTROLS:
+        for plugin in entry["plugins"]:
+            label = MODELS[plugin].label
+            yield _Named(id=plugin, facts=EntryFacts(name=label, kind="control", **common))
+        return
+    kind = "baseline" if entry["baseline"] else "model"
+    yield _Named(id=scored.id, facts=EntryFacts(name=entry["name"], kind=kind, **common))

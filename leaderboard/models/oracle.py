@@ -1,0 +1,39 @@
+"""Knows the noise-free truth of simulated data: what the best possible model would score."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from leaderboard.io import read_parquet
+from leaderboard.models._inputs import annotation, perturbation_prediction
+from leaderboard.models._truth import true_labels, truth_folder
+from leaderboard.spec import Model, RunContext
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+class Oracle:
+    """True labels; exact expected profiles."""
+
+    def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        """Return the true label of every test cell."""
+        return annotation(inputs, true_labels(inputs, run)["label"])
+
+    def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
+        """Return the noise-free mean profile of every query."""
+        means = read_parquet(truth_folder(run) / "true_mean.parquet")
+        means = means.set_index(["perturbation", "context"])
+        asked = pd.MultiIndex.from_frame(queries[["perturbation", "context"]])
+        profiles = means.loc[asked, list(inputs.var_names)].to_numpy()
+        return perturbation_prediction(queries, profiles, inputs.var_names)
+
+
+MODEL = Model(
+    name="oracle",
+    label="Oracle (knows the truth)",
+    tasks=("cell_type_annotation", "perturbation_prediction"),
+    load=Oracle,
+    sees_truth=True,
+    suites=("known_truth",),
+)

@@ -1,0 +1,1 @@
+"""What an entry is, the pipeline that is generated from it, and the ``heldout`` command."""

@@ -1,0 +1,82 @@
+"""The ``heldout`` command line."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from leaderboard.errors import HeldoutError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Maintain a Heldout leaderboard. Run from the root of the repository.",
+)
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command whose errors on purpose end in one line and exit code 1."""
+
+    @wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except HeldoutError as error:
+            typer.echo(f"ERROR {type(error).__name__}: {error}", err=True)
+            raise typer.Exit(1) from None
+
+    app.command()(guarded)
+    return guarded
+
+
+@_command
+def sync(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if stale.")] = False,  # noqa: FBT002
+) -> None:
+    """Write every entry's dvc.yaml from its entry.yaml and the boards of params.yaml."""
+    from leaderboard.submission import sync as syncing  # noqa: PLC0415
+
+    if check:
+        syncing.check()
+        typer.echo("Every dvc.yaml is what its entry.yaml gives.")
+        return
+    changed = syncing.sync()
+    typer.echo(f"Written: {', '.join(changed)}." if changed else "Nothing to write.")
+
+
+@_command
+def freeze(
+    datasets: Annotated[list[str] | None, typer.Argument(help="Datasets to freeze.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Freeze every dataset with boards.")] = False,  # noqa: FBT002
+) -> None:
+    """Freeze split digests and board constants; the only writer of data/*.lock.json."""
+    from leaderboard.config import read_params  # noqa: PLC0415
+    from leaderboard.errors import ConfigError  # noqa: PLC0415
+    from leaderboard.submission.freezing import freeze as freeze_datasets  # noqa: PLC0415
+
+    names = [d for d, boards in read_params().boards.items() if boards] if every else datasets or []
+    if not names:
+        raise ConfigError("Name the datasets to freeze, or say --all.")
+    added = freeze_datasets(names)
+    for line in added:
+        typer.echo(f"frozen: {line}")
+    typer.echo("Commit data/splits.lock.json and data/boards.lock.json." if added else "Unchanged.")
+
+
+@_command
+def scores(suite: Annotated[str, typer.Argument(help="known_truth or public_small.")]) -> None:
+    """Print the mean of every ranked metric of a suite's score tables."""
+    from leaderboard.submission.summary import print_scores  # noqa: PLC0415
+
+    print_scores(suite)
+
+
+@_command
+def publish() -> None:
+    """Promote the real suites' score tables into leaderboard/results, with their provenance."""
+    from leaderboard.submission.publish import publish as publish_results  # noqa: PLC0415
+
+    for line in publish_results():
+        typer.echo(line)

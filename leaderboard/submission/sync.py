@@ -1,0 +1,157 @@
+"""Write each entry's ``dvc.yaml``: literal text from folder name, task and boards.
+
+No ``vars`` and no ``${}``: DVC templates reach a shell.
+"""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from leaderboard import layout
+from leaderboard.config import Params, read_datasets, read_params
+from leaderboard.errors import ConfigError
+from leaderboard.io import write_text
+from leaderboard.models import MODELS
+from leaderboard.spec import Board
+from leaderboard.submission.entry import (
+    CONTROLS,
+    Entry,
+    boards_of,
+    check_skips,
+    read_entries,
+)
+
+ROOT = "../../.."
+HEADER = "# Written by `heldout sync` from entry.yaml and params.yaml. Do not edit.\n"
+RECORDS_AND_DOORS = {"config", "errors", "io", "layout", "registry", "spec", "tracking"}
+"""Modules that move values and decide none: a change to one reruns no model."""
+ENTRY_KEYS = ["kind", "model", "parameters", "plugins", "tier"]
+
+
+def model_files(name: str) -> list[str]:
+    """Return the files whose code decides what a model predicts: its own and those it imports."""
+    found: set[str] = set()
+    queue = [f"leaderboard.models.{name}"]
+    while queue:
+        module = queue.pop()
+        path = Path(*module.split(".")).with_suffix(".py")
+        if path.as_posix() in found or not path.is_file():
+            continue
+        found.add(path.as_posix())
+        queue += [m for m in _imports(path) if m.split(".")[1] not in RECORDS_AND_DOORS]
+    return sorted(found)
+
+
+def _imports(path: Path) -> list[str]:
+    modules = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("leaderboard."):
+            modules += [str(node.module), *(f"{node.module}.{a.name}" for a in node.names)]
+    return modules
+
+
+def pipeline(name: str, entry: Entry, params: Params) -> str:
+    """Return the text of an entry's ``dvc.yaml``."""
+    stages: dict[str, Any] = {}
+    for suite, records in read_datasets().items():
+        for dataset in records:
+            boards = boards_of(entry, dataset, suite, params)
+            if boards:
+                stages[f"predict-{dataset}"] = _predict(name, entry, suite, dataset, boards)
+                stages[f"score-{dataset}"] = _score(name, entry, suite, dataset, boards)
+    return HEADER + yaml.safe_dump({"stages": stages}, sort_keys=False, width=1000)
+
+
+def _predict(
+    name: str, entry: Entry, suite: str, dataset: str, boards: list[Board]
+) -> dict[str, Any]:
+    files = sorted({file for model in entry.models() for file in model_files(model)})
+    cases = [(layout.cases(suite, dataset) / board.id).as_posix() for board in boards]
+    if any(MODELS[model].sees_truth for model in entry.models()):
+        cases += [(layout.truth(suite, dataset) / board.id).as_posix() for board in boards]
+    keys = [k for k in ENTRY_KEYS if k in entry.model_fields_set]
+    return {
+        "desc": f"Run {name} on every fold of {dataset}.",
+        "cmd": f"python -m stages.predict {suite} {dataset} {name}",
+        "wdir": ROOT,
+        "deps": ["stages/predict.py", "leaderboard/predict.py", *files, *cases],
+        "params": [
+            {f"leaderboard/entries/{name}/entry.yaml": keys},
+            {"params.yaml": ["seeds", "threads", f"tiers.{entry.tier}"]},
+        ],
+        "outs": [
+            layout.predictions(suite, dataset, name).as_posix(),
+            layout.run(suite, dataset, name).as_posix(),
+        ],
+    }
+
+
+def _score(
+    name: str, entry: Entry, suite: str, dataset: str, boards: list[Board]
+) -> dict[str, Any]:
+    deps = [
+        "stages/score.py",
+        "leaderboard/score.py",
+        "leaderboard/profiles.py",
+        "leaderboard/metrics",
+        "leaderboard/tasks",
+        layout.predictions(suite, dataset, name).as_posix(),
+        layout.truth(suite, dataset).as_posix(),
+    ]
+    outs = [
+        layout.scores(suite, dataset, name),
+        layout.failures(suite, dataset, name),
+        layout.entry_facts(suite, dataset, name),
+    ]
+    if entry.kind == CONTROLS:
+        deps += [layout.clean(suite, dataset).as_posix(), layout.splits(suite, dataset).as_posix()]
+        outs.append(layout.constants(suite, dataset))
+    return {
+        "desc": f"Score {name} on {dataset}.",
+        "cmd": f"python -m stages.score {suite} {dataset} {name}",
+        "wdir": ROOT,
+        "deps": deps,
+        "params": [
+            {layout.BOARDS_LOCK.as_posix(): [board.id for board in boards]},
+            {f"leaderboard/entries/{name}/entry.yaml": None},
+        ],
+        "outs": [out.as_posix() for out in outs],
+    }
+
+
+def sync() -> list[str]:
+    """Write every entry's ``dvc.yaml`` that is out of date; return the ids that changed."""
+    return [name for name, path, text in _out_of_date() if _write(path, text, name)]
+
+
+def _write(path: Path, text: str, name: str) -> str:
+    write_text(path, text)
+    return name
+
+
+def check() -> None:
+    """Raise ConfigError if an entry's ``dvc.yaml`` is not what ``sync`` would write."""
+    stale = [name for name, _, _ in _out_of_date()]
+    if stale:
+        raise ConfigError(
+            f"leaderboard/entries: dvc.yaml of {stale} is not what its entry.yaml gives. "
+            "Run `heldout sync` and commit the result."
+        )
+
+
+def _out_of_date() -> list[tuple[str, Path, str]]:
+    params, entries = read_params(), read_entries()
+    lacking = [d for records in read_datasets().values() for d in records if d not in params.boards]
+    if lacking:
+        raise ConfigError(
+            f"params.yaml: `boards` has no key for {lacking}. Add `{lacking[0]}: []` or its boards."
+        )
+    check_skips(entries)
+    stale = []
+    for name, entry in entries.items():
+        path, text = layout.ENTRIES / name / "dvc.yaml", pipeline(name, entry, params)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append((name, path, text))
+    return stale
