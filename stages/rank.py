@@ -1,0 +1,28 @@
+"""Turn the score tables of both suites into one standings file a board."""
+
+import sys
+
+from leaderboard import layout
+from leaderboard.command import run
+from leaderboard.config import read_params
+from leaderboard.inference.collect import collect, ignored
+from leaderboard.inference.standings import build_standings
+from leaderboard.io import read_json, write_folder_then_rename, write_json
+
+
+def main() -> None:
+    """Write the standings; say which score tables belong to no entry of the tree."""
+    known = sorted(folder.name for folder in layout.ENTRIES.iterdir() if folder.is_dir())
+    for path in ignored(known):
+        sys.stderr.write(f"{path}: ignored, its entry is not in {layout.ENTRIES}.\n")
+    evidence = collect(read_params(), read_json(layout.BOARDS_LOCK), known)
+    twins = {(e.board.dataset, e.board.task, e.board.matches): e for e in evidence}
+    with write_folder_then_rename(layout.STANDINGS) as folder:
+        for item in evidence:
+            board = item.board
+            twin = None if board.is_random else twins.get((board.dataset, board.task, board.split))
+            write_json(folder / f"{board.id}.json", build_standings(item, twin))
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:])

@@ -1,0 +1,113 @@
+"""Score one entry's predictions on one dataset."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leaderboard import layout
+from leaderboard.cases import split_name
+from leaderboard.command import run
+from leaderboard.config import Params, read_params
+from leaderboard.errors import FreezeError, PredictionError
+from leaderboard.freeze import board_constants
+from leaderboard.io import (
+    read_h5ad,
+    read_json,
+    read_parquet,
+    write_failures,
+    write_json,
+    write_scores,
+)
+from leaderboard.score import failed_board, failures_of_board, score_board
+from leaderboard.spec import Board, Evidence
+from leaderboard.submission.entry import CONTROLS, Entry, boards_of, plugins_of, read_entry
+from leaderboard.tasks import TASKS
+
+
+def main(suite: str, dataset: str, name: str) -> None:
+    """Write score and failure tables; the controls' also recompute the frozen constants."""
+    params, entry = read_params(), read_entry(layout.ENTRIES / name)
+    lock = read_json(layout.BOARDS_LOCK)
+    boards = boards_of(entry, dataset, suite, params)
+    scores, failures = [], []
+    for board in boards:
+        if board.id not in lock:
+            raise FreezeError(f"{board.id} is not frozen. Run `heldout freeze {dataset}`.")
+        for row_name, folder in _predictions(suite, entry, name, board):
+            table, details = _score(row_name, board, folder, suite, params, lock[board.id])
+            scores.append(table)
+            failures.append(details)
+    write_failures(
+        layout.failures(suite, dataset, name), pd.concat([f for f in failures if len(f)])
+    )
+    if entry.kind == CONTROLS:
+        adata = read_h5ad(layout.clean(suite, dataset))
+        roles = {b.id: layout.splits(suite, dataset) / f"{split_name(b)}.parquet" for b in boards}
+        constants = {b.id: board_constants(adata, read_parquet(roles[b.id]), b) for b in boards}
+        write_json(layout.constants(suite, dataset), constants)
+    facts = entry.model_dump(mode="json", by_alias=True)
+    write_json(layout.entry_facts(suite, dataset, name), facts)
+    write_scores(layout.scores(suite, dataset, name), pd.concat(scores))
+
+
+def _predictions(suite: str, entry: Entry, name: str, board: Board) -> Iterator[tuple[str, Path]]:
+    """Yield the name that rows carry and the folder of the predictions of a board."""
+    root = layout.predictions(suite, board.dataset, name)
+    if entry.kind != CONTROLS:
+        yield name, root / board.id
+        return
+    for plugin in plugins_of(entry, board, suite):
+        yield plugin, root / plugin / board.id
+
+
+def _score(
+    name: str, board: Board, folder: Path, suite: str, params: Params, constants: Any
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    status = read_json(folder / "status.json")
+    failed = status["status"] == "failed"
+    truths = layout.truth(suite, board.dataset) / board.id
+    evidence = [
+        _evidence(board, fold, seed, truths, None if failed else folder, constants)
+        for fold in range(len(list(truths.glob("fold-*"))))
+        for seed in params.seeds
+    ]
+    if failed:
+        return failed_board(name, board, evidence, status["reason"]), pd.DataFrame()
+    return (
+        score_board(name, board, evidence, constants),
+        failures_of_board(name, board, evidence, constants),
+    )
+
+
+def _evidence(
+    board: Board, fold: int, seed: int, truths: Path, folder: Path | None, constants: Any
+) -> Evidence:
+    """Read one fold; its prediction is checked against the truth's own ids."""
+    at = truths / layout.fold_name(fold)
+    truth = read_parquet(at / "truth.parquet")
+    moments = groups = None
+    if (at / "moments.parquet").is_file():
+        moments, groups = read_parquet(at / "moments.parquet"), read_parquet(at / "groups.parquet")
+    prediction = pd.DataFrame()
+    if folder is not None:
+        path = folder / layout.prediction_name(fold, seed)
+        prediction = read_parquet(path)
+        asked = truth[truth["role"] == "test"]
+        names = constants.get("classes", ())
+        if moments is not None:
+            asked = asked[["perturbation", "context"]].drop_duplicates()
+            names = list(moments["gene"])
+        try:
+            TASKS[board.task].check_prediction(prediction, asked, names)
+        except PredictionError as error:
+            raise PredictionError(f"{path}: {error}.") from error
+    return Evidence(
+        fold=fold, seed=seed, prediction=prediction, truth=truth, moments=moments, groups=groups
+    )
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:])

@@ -1,0 +1,72 @@
+"""Draw every split of one dataset, hold it to its frozen digest, and cut the cases."""
+
+import sys
+from pathlib import Path
+
+from leaderboard import layout
+from leaderboard.cases import build_case, check_frozen, check_roles, digest, draw, split_name
+from leaderboard.command import run
+from leaderboard.config import read_dataset, read_params
+from leaderboard.contracts import check_table, raise_if_broken, read_contract
+from leaderboard.datasets import SOURCES
+from leaderboard.io import (
+    read_h5ad,
+    read_json,
+    write_folder_then_rename,
+    write_h5ad,
+    write_parquet,
+)
+from leaderboard.spec import Board, Case
+
+
+def main(suite: str, dataset: str) -> None:
+    """Write role tables, what models see (``cases``) and what only scoring opens (``truth``)."""
+    params = read_params()
+    adata = read_h5ad(layout.clean(suite, dataset))
+    lock = read_json(layout.SPLITS_LOCK)
+    contract = read_contract(layout.CONTRACTS / "splits.json")
+    with (
+        write_folder_then_rename(layout.splits(suite, dataset)) as splits,
+        write_folder_then_rename(layout.cases(suite, dataset)) as cases,
+        write_folder_then_rename(layout.truth(suite, dataset)) as truth,
+    ):
+        for board in params.boards_of(dataset):
+            roles, strata = draw(adata.obs, board, params.folds)
+            check_frozen(board, digest(roles, strata), lock)
+            name = split_name(board)
+            raise_if_broken([check_table(roles, contract, dataset=dataset, table_name=name)])
+            check_roles(roles, adata.obs, board)
+            write_parquet(splits / f"{name}.parquet", roles)
+            write_parquet(splits / f"{name}.strata.parquet", strata)
+            for fold in range(int(roles["fold"].max()) + 1):
+                case = build_case(adata, roles, board, fold, params.release)
+                folder = Path(board.id) / layout.fold_name(fold)
+                _write(case, cases / folder, truth / folder)
+                _write_true_means(case, board, suite, truth / folder)
+
+
+def _write(case: Case, inputs: Path, truth: Path) -> None:
+    write_h5ad(inputs / "inputs.h5ad", case.inputs)
+    write_parquet(truth / "truth.parquet", case.truth)
+    if case.queries is not None:
+        write_parquet(inputs / "queries.parquet", case.queries)
+    if case.truth_counts is not None:
+        write_h5ad(truth / "truth.h5ad", case.truth_counts)
+    if case.moments is not None and case.groups is not None:
+        write_parquet(truth / "moments.parquet", case.moments)
+        write_parquet(truth / "groups.parquet", case.groups)
+
+
+def _write_true_means(case: Case, board: Board, suite: str, truth: Path) -> None:
+    """Add the noise-free means that a simulator keeps, in the unit of the board."""
+    profiles = SOURCES[read_dataset(suite, board.dataset).source].true_profiles
+    if profiles is None or case.queries is None:
+        return
+    folder = layout.raw(suite, board.dataset)
+    table = profiles(folder, str(board.context), float(case.inputs.uns["target_sum"]))
+    asked = case.queries.merge(table, on=["perturbation", "context"], how="left")
+    write_parquet(truth / "true_mean.parquet", asked)
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:])
