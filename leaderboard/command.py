@@ -1,5 +1,6 @@
 """How a stage ends: errors on purpose become one line and exit code 1."""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -18,6 +19,14 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
     except HeldoutError as error:
         sys.stderr.write(f"ERROR {type(error).__name__}: {error}\n")
         raise SystemExit(1) from None
+    except OSError as error:
+        sys.stderr.write(
+            f"ERROR {type(error).__name__}: {' '.join(str(error).split())}. Nothing half written "
+            "was kept; free disk space or mend the file, then run again.\n"
+        )
+        sys.stderr.flush()
+        # HDF5 tries to flush the file that could not be written once more at exit, and crashes.
+        os._exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. Nothing half written was kept; run again to go on.\n")
         raise SystemExit(130) from None

@@ -1,6 +1,7 @@
 """The hand-written files, ``params.yaml`` and ``data/datasets.yaml``, as checked records."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from leaderboard import layout
 from leaderboard.errors import ConfigError, UnknownNameError
 from leaderboard.io import read_yaml
-from leaderboard.spec import Board, FoldRule, Suite
+from leaderboard.spec import Board, BoardLine, FoldRule, Suite
 
 SUITES: tuple[Suite, ...] = get_args(Suite)
 
@@ -18,18 +19,6 @@ class Strict(BaseModel):
     """A record that refuses unknown keys and never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BoardLine(Strict):
-    """One board of one dataset, as ``params.yaml`` writes it."""
-
-    task: str
-    split: str
-    unit: str
-    matches: str | None = None
-    context: str | None = None
-    size_factor: Literal["panel", "total"] = "panel"
-    note: str = ""
 
 
 class TierLimits(Strict):
@@ -52,7 +41,7 @@ class Params(Strict):
     def boards_of(self, dataset: str) -> tuple[Board, ...]:
         """Return the boards of one dataset, in the order of the file."""
         lines = self.boards.get(dataset, [])
-        return tuple(Board(dataset=dataset, **line.model_dump()) for line in lines)
+        return tuple(Board(dataset=dataset, **asdict(line)) for line in lines)
 
     def all_boards(self) -> dict[str, Board]:
         """Return every board by its id."""

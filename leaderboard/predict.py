@@ -48,6 +48,8 @@ class Plan:
     seeds: tuple[int, ...]
     limits: TierLimits
     threads: int
+    splits: Mapping[str, str]
+    """Digest of the split of every board, by board id."""
     key: str
     """Digest of the entry and the code, so that a resumed run mixes no two versions."""
     is_controls: bool = False
@@ -149,6 +151,7 @@ def _predict_fold(
     asked = cases / "queries.parquet"
     queries = read_parquet(asked) if asked.is_file() else None
     params = {"model": name, "board": item.board.id, "fold": item.fold, "seed": item.seed}
+    facts["split_sha256"] = plan.splits.get(item.board.id, "not frozen")
     logged = {**params, **parameters, "n_train": n_train, "threads": plan.threads}
     with tracker.fold(f"{name} {facts['name']} seed {item.seed}", logged, facts) as (run_id, log):
         started = time.time()

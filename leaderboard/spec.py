@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -40,10 +40,10 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Board:
-    """One line of ``params.yaml``: a task on a dataset under a split; the thing that is ranked."""
+class BoardLine:
+    """One line of ``params.yaml``: a task and a split of the dataset that it stands under."""
 
-    dataset: str
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     task: str
     split: str
     unit: str
@@ -56,6 +56,13 @@ class Board:
     """What a cell's counts are divided by: its panel total or ``total_counts_all_genes``."""
     note: str = ""
     """A sentence that every page of the board shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board(BoardLine):
+    """A task on a dataset under a split, at one release; the thing that is ranked."""
+
+    dataset: str
 
     @property
     def split_key(self) -> str:
@@ -77,6 +84,7 @@ class Board:
 class FoldRule:
     """How many folds, how much validation, from which seed."""
 
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     seed: int
     k: int
     validation_fraction: float

@@ -13,6 +13,11 @@ from leaderboard.spec import Log
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 SAMPLING_SECONDS = 1
+CODE = (
+    *("leaderboard", "stages", "params.yaml", ":(exclude)leaderboard/results"),
+    ":(exclude,glob)leaderboard/entries/*/dvc.lock",
+)
+"""What decides predictions; DVC writes lock files while it runs."""
 
 
 class Tracker:
@@ -54,8 +59,8 @@ class Tracker:
     ) -> Iterator[tuple[str, Log]]:
         """Open a child run; yield its id and the log of its curves.
 
-        ``dataset`` has ``name digest sha256``; the digest is an MD5 because MLflow takes at most 36
-        characters.
+        ``dataset`` has ``name digest sha256 split_sha256``; the digest is an MD5 because MLflow
+        takes at most 36 characters.
         """
         from mlflow.data.code_dataset_source import CodeDatasetSource  # noqa: PLC0415
         from mlflow.data.meta_dataset import MetaDataset  # noqa: PLC0415
@@ -68,6 +73,7 @@ class Tracker:
             )
             self._mlflow.log_input(data, context="inputs")
             self._mlflow.set_tag("inputs_sha256", dataset["sha256"])
+            self._mlflow.set_tag("split_sha256", dataset["split_sha256"])
 
             def log(name: str, value: float, step: int) -> None:
                 self._mlflow.log_metric(name, value, step=step)
@@ -94,7 +100,7 @@ def git_commit() -> str:
     head = _git("rev-parse", "HEAD")
     if not head:
         return "unknown"
-    dirty = _git("status", "--porcelain", "--", "leaderboard", "stages", "params.yaml")
+    dirty = _git("status", "--porcelain", "--", *CODE)
     return f"{head}+" if dirty else head
 
 

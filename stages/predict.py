@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from leaderboard import layout
+from leaderboard.cases import split_name
 from leaderboard.command import run
 from leaderboard.config import read_params
-from leaderboard.io import sha256_file
+from leaderboard.io import read_json, sha256_file
 from leaderboard.predict import Plan, predict_dataset
 from leaderboard.submission.entry import CONTROLS, boards_of, plugins_of, read_entry
 from leaderboard.submission.sync import model_files
@@ -24,6 +25,7 @@ def main(suite: str, dataset: str, name: str) -> None:
     used = {plugin for board in boards for plugin in plugins_of(entry, board, suite)}
     models = {model: p for model, p in entry.models().items() if model in used}
     limits = params.tiers[entry.tier]
+    digests = read_json(layout.SPLITS_LOCK).get(dataset, {})
     files = sorted({file for model in models for file in model_files(model)})
     facts = {
         "models": models,
@@ -40,6 +42,7 @@ def main(suite: str, dataset: str, name: str) -> None:
         dataset=dataset,
         boards=tuple(boards),
         models=models,
+        splits={board.id: digests.get(split_name(board), "not frozen") for board in boards},
         seeds=tuple(params.seeds),
         limits=limits,
         threads=params.threads,

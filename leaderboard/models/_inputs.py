@@ -16,8 +16,7 @@ FIT_ROLES = ("train", "validation")
 
 def role_is(inputs: "AnnData", *roles: str) -> np.ndarray:
     """Return which cells have one of some roles."""
-    chosen: np.ndarray = np.isin(inputs.obs["role"].to_numpy(dtype=str), roles)
-    return chosen
+    return np.isin(inputs.obs["role"].to_numpy(dtype=str), roles)
 
 
 def fitted(inputs: "AnnData") -> np.ndarray:
@@ -44,7 +43,8 @@ def log_counts(inputs: "AnnData", target_sum: float | None = None) -> Counts:
 
 def labels(inputs: "AnnData") -> np.ndarray:
     """Return the labels of the fitted cells."""
-    return inputs.obs.loc[fitted(inputs), "cell_type"].to_numpy(dtype=str)
+    names: np.ndarray = inputs.obs.loc[fitted(inputs), "cell_type"].to_numpy(dtype=str)
+    return names
 
 
 def annotation(inputs: "AnnData", predicted: Any, probabilities: Any = None) -> pd.DataFrame:

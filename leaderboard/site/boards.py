@@ -1,0 +1,178 @@
+"""What a board's page shows, and the board's line on the front page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboard.site import text
+from leaderboard.site.findings import Finding, build_finding
+from leaderboard.site.records import SiteData
+from leaderboard.site.tables import MetricTable, build_table
+from leaderboard.site.whisker import Drawing, draw
+
+SIMULATED = "known_truth"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Whether this build computed the scores, in words."""
+
+    is_recomputed: bool
+    kind: str
+    """``simulated`` or ``real``."""
+    mark: str
+    short: str
+    long: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """The state of the leak audit of one board."""
+
+    state: str
+    """``pass``, ``warn`` or ``fail``."""
+    words: str
+    findings: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardPage:
+    """One board with standings."""
+
+    id: str
+    title: str
+    dataset: str
+    dataset_title: str
+    task: str
+    question: str
+    facts: Mapping[str, Any]
+    """The ``board`` record of the standings."""
+    ranked: bool
+    reasons: tuple[str, ...]
+    policy: str
+    origin: Origin
+    audit: Audit
+    finding: Finding
+    tables: tuple[MetricTable, ...]
+    """The one that sorts the board first."""
+    sorted_by: str | None
+    digest: str
+    unit: str
+    units: str
+    twin: str
+    """Id of the random board of a grouped one and the other way round; blank if there is none."""
+    absent: tuple[tuple[str, str], ...]
+    """Entries without a result here: id and why."""
+    strip: Drawing | None
+    """All models on the scale, for the front page."""
+
+
+def build_origin(source: str, suite: str) -> Origin:
+    """Say where scores come from."""
+    kind = "Simulated" if suite == SIMULATED else "Real"
+    if source == "recomputed":
+        return Origin(
+            is_recomputed=True,
+            kind=kind.lower(),
+            mark=f"{kind.lower()}, recomputed",
+            short=f"{kind} data, recomputed by this build",
+            long="Every score here was computed from the raw data by the build that wrote this "
+            "page.",
+        )
+    return Origin(
+        is_recomputed=False,
+        kind=kind.lower(),
+        mark=f"{kind.lower()}, committed",
+        short=f"{kind} data, from committed results",
+        long="The scores were computed earlier and committed with their provenance; this build "
+        "only derived intervals, verdicts and ranks from them.",
+    )
+
+
+def build_board(data: SiteData, board_id: str) -> BoardPage:
+    """Return the page of one board with standings."""
+    standings = data.standings[board_id]
+    facts = standings["board"]
+    dataset = data.datasets.get(facts["dataset"])
+    sorted_by = standings["sorted_by"]
+    order = sorted(standings["metrics"], key=lambda m: (m != sorted_by, not _ranks(standings, m)))
+    tables = tuple(build_table(standings, metric) for metric in order)
+    task = data.tasks[facts["task"]]
+    n_units = len(tables[0].units) if tables else 0
+    return BoardPage(
+        id=board_id,
+        title=f"{task.label}, {text.held_out(facts['split'])}",
+        dataset=facts["dataset"],
+        dataset_title=dataset.record.title if dataset else facts["dataset"],
+        task=facts["task"],
+        question=task.question,
+        facts=facts,
+        ranked=standings["ranked"],
+        reasons=tuple(standings["reasons"]),
+        policy=standings["policy"],
+        origin=build_origin(facts["source"], facts["suite"]),
+        audit=_audit(standings),
+        finding=build_finding(standings),
+        tables=tables,
+        sorted_by=sorted_by,
+        digest=dataset.digests.get(f"{facts['task']}-{facts['split']}", "") if dataset else "",
+        unit=text.unit_word(facts["unit"], 1),
+        units=f"{n_units} {text.unit_word(facts['unit'], n_units)}",
+        twin=_twin(data, facts),
+        absent=_absent(data, standings),
+        strip=_strip(standings, tables),
+    )
+
+
+def _ranks(standings: Mapping[str, Any], metric: str) -> bool:
+    return bool(standings["metrics"][metric]["ranks"])
+
+
+def _audit(standings: Mapping[str, Any]) -> Audit:
+    found = standings["findings"]
+    errors = sum(f["severity"] == "error" for f in found)
+    warnings = sum(f["severity"] == "warning" for f in found)
+    checks = text.plural(standings["n_checks"], "check")
+    if not standings["n_checks"]:
+        return Audit(state="warn", words="not audited", findings=())
+    if errors:
+        state, words = "fail", f"{text.plural(errors, 'error')} in {checks}"
+    elif warnings:
+        state, words = "warn", f"{text.plural(warnings, 'warning')} in {checks}"
+    else:
+        state, words = "pass", f"all {checks} passed"
+    return Audit(state=state, words=words, findings=tuple(found))
+
+
+def _twin(data: SiteData, facts: Mapping[str, Any]) -> str:
+    stem = f"{facts['dataset']}-{facts['task']}-"
+    split = facts["split"]
+    other = stem + (split.removeprefix("random-") if facts["is_random"] else f"random-{split}")
+    return other if other in data.standings else ""
+
+
+def _absent(data: SiteData, standings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """List entries that could answer the board's task but have no row, with the reason."""
+    facts = standings["board"]
+    present = {row["entry"] for row in standings["rows"]}
+    absent = []
+    for name, entry in data.entries.items():
+        if facts["id"] in entry.facts["skip"]:
+            absent.append((name, f"not applicable: {entry.facts['skip'][facts['id']]}"))
+        elif facts["task"] in entry.tasks and name not in present and not entry.is_controls:
+            absent.append((name, "not run"))
+    return tuple(absent)
+
+
+def _strip(standings: Mapping[str, Any], tables: Sequence[MetricTable]) -> Drawing | None:
+    if not tables or tables[0].axis is None:
+        return None
+    metric = tables[0].name
+    means = {
+        row["entry"]: row["metrics"][metric]["value"]
+        for row in standings["rows"]
+        if row["kind"] == "model" and row["metrics"][metric]["value"] is not None
+    }
+    return draw(
+        tables[0].axis, {"value": tables[0].axis.floor, "low": None, "high": None, "units": means}
+    )

@@ -1,0 +1,129 @@
+"""Read the files of the pipeline, recomputed and committed, as the records of the site."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from leaderboard import layout
+from leaderboard.config import DatasetRecord, Params, read_datasets
+from leaderboard.io import read_failures, read_json, sha256_file
+from leaderboard.metrics import METRICS
+from leaderboard.models import MODELS
+from leaderboard.site.records import DatasetFacts, EntryRecord, Result, SiteData, TaskText
+from leaderboard.tasks import TASKS
+
+RECOMPUTED = "known_truth"
+DATASET_FACTS = "_dataset.json"
+
+
+def collect(params: Params, entries: Mapping[str, Mapping[str, Any]]) -> SiteData:
+    """Return all that the site shows.
+
+    Parameters
+    ----------
+    entries
+        ``entry.yaml`` of every entry in the tree, by id; results of others are left out.
+    """
+    standings = {path.stem: read_json(path) for path in sorted(layout.STANDINGS.glob("*.json"))}
+    boards = list(params.all_boards().values())
+    metrics = sorted({m for found in standings.values() for m in found["metrics"]})
+    return SiteData(
+        release=params.release,
+        boards=boards,
+        standings=standings,
+        datasets=_datasets(),
+        entries={name: _entry(name, facts) for name, facts in sorted(entries.items())},
+        results=[*_recomputed(params, set(entries)), *_committed(params, set(entries))],
+        tasks={
+            name: TaskText(label=TASKS[name].label, question=TASKS[name].question)
+            for name in sorted({board.task for board in boards})
+        },
+        citations={name: METRICS[name].citation for name in metrics},
+    )
+
+
+def _entry(name: str, facts: Mapping[str, Any]) -> EntryRecord:
+    models = list(facts["plugins"]) if facts["kind"] == "controls" else [facts["model"]]
+    tasks = sorted({task for model in models if model in MODELS for task in MODELS[model].tasks})
+    return EntryRecord(id=name, facts=facts, tasks=tuple(tasks))
+
+
+def _datasets() -> dict[str, DatasetFacts]:
+    digests = read_json(layout.SPLITS_LOCK) if layout.SPLITS_LOCK.is_file() else {}
+    return {
+        name: _dataset(suite, name, record, digests.get(name, {}))
+        for suite, records in read_datasets().items()
+        for name, record in sorted(records.items())
+    }
+
+
+def _dataset(
+    suite: str, name: str, record: DatasetRecord, digests: Mapping[str, str]
+) -> DatasetFacts:
+    if suite == RECOMPUTED:
+        validation = _read_if_there(layout.validation(suite, name))
+        audit = _read_if_there(layout.audit(suite, name))
+    else:
+        published = _read_if_there(_results_of(name) / DATASET_FACTS) or {}
+        validation, audit = published.get("validation"), published.get("audit")
+    return DatasetFacts(
+        name=name,
+        suite=suite,
+        source="recomputed" if suite == RECOMPUTED else "committed",
+        record=record,
+        validation=validation,
+        audit=audit,
+        digests=dict(digests),
+    )
+
+
+def _recomputed(params: Params, known: set[str]) -> Iterator[Result]:
+    for dataset in sorted(params.boards):
+        for entry in sorted(known):
+            scores = layout.scores(RECOMPUTED, dataset, entry)
+            if not scores.is_file():
+                continue
+            run = _read_if_there(layout.run(RECOMPUTED, dataset, entry))
+            yield Result(
+                entry=entry,
+                dataset=dataset,
+                source="recomputed",
+                facts=read_json(layout.entry_facts(RECOMPUTED, dataset, entry)),
+                run=run,
+                code_commit=str(run["tags"].get("git_commit", "")) if run else "",
+                scores_sha256=sha256_file(scores),
+                failures=_failures(layout.failures(RECOMPUTED, dataset, entry)),
+            )
+
+
+def _committed(params: Params, known: set[str]) -> Iterator[Result]:
+    for dataset in sorted(params.boards):
+        for path in sorted(_results_of(dataset).glob("*.json")):
+            if path.stem not in known:
+                continue
+            published = read_json(path)
+            yield Result(
+                entry=path.stem,
+                dataset=dataset,
+                source="committed",
+                facts=published["entry"],
+                run=published["run"],
+                code_commit=str(published["code_commit"]),
+                scores_sha256="",
+                boards=published["boards"],
+                failures=_failures(path.with_suffix(".failures.csv")),
+            )
+
+
+def _results_of(dataset: str) -> Path:
+    return layout.RESULTS / dataset
+
+
+def _read_if_there(path: Path) -> Any:
+    return read_json(path) if path.is_file() else None
+
+
+def _failures(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    return [{str(k): v for k, v in row.items()} for row in read_failures(path).to_dict("records")]

@@ -1,0 +1,213 @@
+"""What an entry's page shows: card, exposure, boards, failures, cost and provenance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboard.site import text
+from leaderboard.site.boards import BoardPage, Origin, build_origin
+from leaderboard.site.failures import MAX_UNITS, Failures, build_failures, of_board
+from leaderboard.site.records import EntryRecord, Result, SiteData
+from leaderboard.site.tables import MetricTable, Row
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardRow:
+    """One row of one board, as the entry's page shows it."""
+
+    page: BoardPage
+    table: MetricTable
+    row: Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardFailures:
+    """Failures on one board, beside those of the baseline with the best score."""
+
+    page: BoardPage
+    baseline: str
+    """Its name; blank if the entry is that baseline or none ran."""
+    found: Failures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One link of a provenance chain."""
+
+    name: str
+    fact: str
+    full: str = ""
+    """The whole hash or id; blank where unknown."""
+    words: str = ""
+    """What stands in place of a hash where none is needed."""
+
+    @property
+    def short(self) -> str:
+        """What is printed."""
+        return self.words or (text.digest(self.full) if self.full else "not recorded")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a hash is missing."""
+        return not (self.full or self.words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultView:
+    """Cost and provenance of one entry on one dataset."""
+
+    dataset: str
+    origin: Origin
+    time: str
+    memory: str
+    device: str
+    threads: str
+    tier: str
+    chain: tuple[Step, ...]
+    is_current: bool
+    """Whether the scored ``entry.yaml`` is the one of the tree."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryPage:
+    """One entry."""
+
+    id: str
+    record: EntryRecord
+    state: str
+    finding: str
+    boards: tuple[BoardRow, ...]
+    failures: tuple[BoardFailures, ...]
+    results: tuple[ResultView, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def build_entry(data: SiteData, pages: Mapping[str, BoardPage], name: str) -> EntryPage:
+    """Return the page of one entry."""
+    record = data.entries[name]
+    mine = set(record.facts["plugins"]) if record.is_controls else {name}
+    rows = [
+        BoardRow(page=page, table=page.tables[0], row=row)
+        for page in pages.values()
+        if page.tables
+        for row in page.tables[0].rows
+        if row.entry in mine and (row.kind == "control") == record.is_controls
+    ]
+    results = [result for result in data.results if result.entry == name]
+    not_run = record.facts["state"] == "not_run" or not rows
+    return EntryPage(
+        id=name,
+        record=record,
+        state="not run" if not_run else "scored",
+        finding=_finding(record, rows),
+        boards=tuple(rows),
+        failures=() if record.is_controls else tuple(_failures(data, results, rows)),
+        results=tuple(_result(data, record, result) for result in results),
+        skipped=tuple(sorted(record.facts["skip"].items())),
+    )
+
+
+def _finding(record: EntryRecord, rows: Sequence[BoardRow]) -> str:
+    if not rows:
+        return "Not run: this build has no result of it."
+    if record.is_controls:
+        return "Control entries test the scale: the oracle must win, nonsense must not. None ranks."
+    ranked = [r for r in rows if r.table.ranks]
+    boards = text.plural(len(ranked), "ranked board")
+    if record.kind == "baseline":
+        return f"A simple baseline, on {boards}: models are judged against it."
+    judged = [r for r in ranked if r.row.verdict in {"yes", "no", "cannot tell"}]
+    wins = sum(r.row.verdict == "yes" for r in judged)
+    if not judged:
+        return "Not judged on any board."
+    return (
+        f"It is shown to beat every simple baseline on {wins} of "
+        f"{text.plural(len(judged), 'ranked board')}."
+    )
+
+
+def _failures(
+    data: SiteData, results: Sequence[Result], rows: Sequence[BoardRow]
+) -> list[BoardFailures]:
+    found = []
+    for item in rows:
+        if item.page.facts["is_random"]:
+            continue
+        own = [row for r in results for row in of_board(r.failures, item.row.entry, item.page.id)]
+        baseline = _baseline(item)
+        reference = [
+            row
+            for r in data.results
+            if baseline is not None and r.entry == baseline.entry
+            for row in of_board(r.failures, r.entry, item.page.id)
+        ]
+        classes = data.standings[item.page.id]["constants"].get("classes", [])
+        lists = build_failures(own, reference, _worst(data, item), classes)
+        if lists.any:
+            name = baseline.name if baseline is not None else ""
+            found.append(BoardFailures(page=item.page, baseline=name, found=lists))
+    return found
+
+
+def _baseline(item: BoardRow) -> Row | None:
+    """Return the declared baseline with the best score; the rows of a table are sorted."""
+    declared = {name for name, _ in item.table.baselines}
+    rows = [r for r in item.table.rows if r.entry in declared and r.score]
+    return next((r for r in rows if r.entry != item.row.entry), None)
+
+
+def _worst(data: SiteData, item: BoardRow) -> list[tuple[str, str]]:
+    """Return the units with the worst score, and that score."""
+    standings = data.standings[item.page.id]
+    row = next(r for r in standings["rows"] if r["entry"] == item.row.entry)
+    units: Mapping[str, float] = row["metrics"][item.table.name].get("units", {})
+    sign = 1 if item.table.higher_is_better else -1
+    order = sorted(units, key=lambda u: (sign * units[u], u))
+    return [(u, item.row.values[u]) for u in order[:MAX_UNITS]]
+
+
+def _result(data: SiteData, record: EntryRecord, result: Result) -> ResultView:
+    run = result.run or {}
+    suite = data.datasets[result.dataset].suite
+    return ResultView(
+        dataset=result.dataset,
+        origin=build_origin(result.source, suite),
+        time=text.duration(run["seconds"]) if "seconds" in run else UNKNOWN,
+        memory=text.memory(run["peak_memory_mb"]) if run.get("peak_memory_mb") else UNKNOWN,
+        device=str(run.get("device", UNKNOWN)),
+        threads=str(run.get("threads", UNKNOWN)),
+        tier=str(result.facts["tier"]),
+        chain=_chain(data, result, run),
+        is_current=dict(result.facts) == dict(record.facts),
+    )
+
+
+def _chain(data: SiteData, result: Result, run: Mapping[str, Any]) -> tuple[Step, ...]:
+    """Return the steps from data to scores, each with its hash."""
+    dataset = data.datasets[result.dataset]
+    tags = run.get("tags", {})
+    files = dataset.record.files
+    raw = Step(name="Raw data", words="simulated", fact="from parameters and a seed")
+    if files:
+        raw = Step(name="Raw data", words=text.plural(len(files), "file"), fact="SHA-256 checked")
+    steps = [raw]
+    steps += [
+        Step(name="Split digest", full=digest, fact=f"{split}, frozen in {data.release}")
+        for split, digest in sorted(dataset.digests.items())
+    ]
+    commit = "" if result.code_commit == UNKNOWN else result.code_commit
+    run_id = str(run.get("mlflow_run", ""))
+    steps += [
+        Step(name="Cases", full=str(tags.get("dvc_cases", "")), fact="all that a model may see"),
+        Step(name="Code", full=commit, fact="commit of the repository"),
+        Step(name="Run", full=run_id, fact="MLflow run of the predictions"),
+    ]
+    if result.scores_sha256:
+        steps.append(Step(name="Scores", full=result.scores_sha256, fact="SHA-256 of the table"))
+    for board, digests in sorted(result.boards.items()):
+        split = board.removeprefix(f"{result.dataset}-")
+        for key, name in (("predictions_sha256", "Predictions"), ("scores_sha256", "Scores")):
+            steps.append(Step(name=name, full=str(digests.get(key, "")), fact=split))
+    return tuple(steps)

@@ -1,0 +1,210 @@
+"""Where an entry fails on a board, chosen by rule from its failure table."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboard.site import text
+
+MAX_CONFUSIONS = 8
+MAX_ERRORS = 5
+MAX_UNITS = 3
+MAX_GENES = 8
+RARE_FRACTION = 0.01
+MIN_CELLS = 10
+"""Below it a recall is printed as counts only."""
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Cells of one type taken for another."""
+
+    label: str
+    predicted: str
+    share: str
+    cells: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rare:
+    """Recall of one rare type."""
+
+    label: str
+    cells: str
+    recall: str
+    baseline: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardUnit:
+    """One of the worst units, with the genes that truly move most in it."""
+
+    unit: str
+    score: str
+    cells: str
+    genes: tuple[tuple[str, str, str], ...]
+    """Gene, true shift, predicted shift."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failures:
+    """All failure lists of one entry on one board; a list may be empty."""
+
+    confusions: tuple[Confusion, ...]
+    rare: tuple[Rare, ...]
+    hard_units: tuple[HardUnit, ...]
+    confident: tuple[tuple[str, str, str, str], ...]
+    """Stated confidence, true type, predicted type, unit."""
+    calibration: tuple[tuple[str, str, str, str], ...]
+    """Bin, mean stated confidence, share correct, cells."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to show."""
+        lists = (self.confusions, self.rare, self.hard_units, self.confident, self.calibration)
+        return any(map(len, lists))
+
+
+def build_failures(
+    rows: Rows, baseline: Rows, worst: Sequence[tuple[str, str]], classes: Sequence[str]
+) -> Failures:
+    """Return the failure lists of one entry on one board.
+
+    Parameters
+    ----------
+    rows, baseline
+        Failure rows of the entry, and of the declared baseline it is compared with.
+    worst
+        Units with the worst score and that score as text, worst first.
+    classes
+        The frozen classes of the board; other labels count as rare.
+    """
+    kinds = defaultdict(list)
+    for row in rows:
+        kinds[row["kind"]].append(row)
+    reference = [row for row in baseline if row["kind"] == "confusion"]
+    return Failures(
+        confusions=_confusions(kinds["confusion"]),
+        rare=_rare(kinds["confusion"], reference, classes),
+        hard_units=_hard_units(kinds["top_gene"], worst),
+        confident=_confident(kinds["confident_error"]),
+        calibration=_calibration(kinds["calibration"]),
+    )
+
+
+def _cells(rows: Rows) -> dict[tuple[str, str], float]:
+    """Return cells by true and predicted label, as a mean over seeds."""
+    n_seeds = len({row["seed"] for row in rows}) or 1
+    cells: dict[tuple[str, str], float] = defaultdict(float)
+    for row in rows:
+        cells[row["subject"], row["key"]] += row["n"] / n_seeds
+    return cells
+
+
+def _totals(cells: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    totals: dict[str, float] = defaultdict(float)
+    for (label, _), n in cells.items():
+        totals[label] += n
+    return totals
+
+
+def _confusions(rows: Rows) -> tuple[Confusion, ...]:
+    cells = _cells(rows)
+    totals = _totals(cells)
+    wrong = sorted((-n, pair) for pair, n in cells.items() if pair[0] != pair[1])
+    return tuple(
+        Confusion(
+            label=label,
+            predicted=predicted,
+            share=text.percent(-n / totals[label]),
+            cells=text.count(-n),
+        )
+        for n, (label, predicted) in wrong[:MAX_CONFUSIONS]
+    )
+
+
+def _rare(rows: Rows, reference: Rows, classes: Sequence[str]) -> tuple[Rare, ...]:
+    """Return labels outside the frozen classes or under 1 % of the cells, rarest first."""
+    cells, other = _cells(rows), _cells(reference)
+    totals, other_totals = _totals(cells), _totals(other)
+    everything = sum(totals.values())
+    rare = [
+        label
+        for label, n in totals.items()
+        if label not in classes or n < RARE_FRACTION * everything
+    ]
+    return tuple(
+        Rare(
+            label=label,
+            cells=text.count(totals[label]),
+            recall=_recall(cells.get((label, label), 0.0), totals[label]),
+            baseline=_recall(other.get((label, label), 0.0), other_totals.get(label, 0.0)),
+        )
+        for label in sorted(rare, key=lambda name: (totals[name], name))
+    )
+
+
+def _recall(found: float, n: float) -> str:
+    if n == 0:
+        return "not run"
+    counts = f"{text.count(found)} of {text.count(n)}"
+    return counts if n < MIN_CELLS else f"{text.number(found / n, 2)} ({counts})"
+
+
+def _hard_units(rows: Rows, worst: Sequence[tuple[str, str]]) -> tuple[HardUnit, ...]:
+    shifts: dict[str, dict[tuple[int, str], dict[str, list[float]]]] = {}
+    cells: dict[str, float] = {}
+    for row in rows:
+        at = (int(row["position"]), row["subject"])
+        by_gene = shifts.setdefault(row["unit"], {}).setdefault(at, {})
+        by_gene.setdefault(row["key"], []).append(row["value"])
+        cells[row["unit"]] = row["n"]
+    return tuple(
+        HardUnit(
+            unit=unit,
+            score=score,
+            cells=text.count(cells[unit]),
+            genes=tuple(_gene(at, shifts[unit][at]) for at in sorted(shifts[unit])[:MAX_GENES]),
+        )
+        for unit, score in worst[:MAX_UNITS]
+        if unit in shifts
+    )
+
+
+def _gene(at: tuple[int, str], by_key: Mapping[str, Sequence[float]]) -> tuple[str, str, str]:
+    return at[1], _mean(by_key.get("true", ())), _mean(by_key.get("predicted", ()))
+
+
+def _mean(values: Sequence[float]) -> str:
+    return text.signed(sum(values) / len(values), 2) if values else "not given"
+
+
+def _confident(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
+    order = sorted(rows, key=lambda r: (-r["value"], r["unit"], r["subject"], r["key"]))
+    return tuple(
+        (text.probability(r["value"]), r["subject"], r["key"], r["unit"])
+        for r in order[:MAX_ERRORS]
+    )
+
+
+def _calibration(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
+    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for row in rows:
+        sums[row["subject"]][row["key"]] += row["value"] * row["n"]
+        sums[row["subject"]][f"n_{row['key']}"] += row["n"]
+    return tuple(_bin(start, sums[start]) for start in sorted(sums))
+
+
+def _bin(start: str, found: Mapping[str, float]) -> tuple[str, str, str, str]:
+    means = [text.number(found[k] / found[f"n_{k}"]) for k in ("confidence", "accuracy")]
+    low = float(start)
+    label = f"{text.number(low, 1)}\N{EN DASH}{text.number(low + 0.1, 1)}"
+    return label, means[0], means[1], text.count(found["n_accuracy"])
+
+
+def of_board(rows: Iterable[Mapping[str, Any]], entry: str, board: str) -> list[Mapping[str, Any]]:
+    """Return the failure rows of one entry on one board."""
+    return [row for row in rows if row["entry"] == entry and row["board"] == board]

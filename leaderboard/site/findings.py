@@ -1,0 +1,100 @@
+"""What a board says in one sentence: who may lead, and who beats every simple baseline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboard.site import text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """The sentence above a table, and its parts."""
+
+    head: str
+    rest: str
+    note: str
+    leaders: tuple[str, ...]
+    """Names of the entries that cannot be separated from the best."""
+    is_baseline: bool
+    """Whether the first of them is a simple baseline."""
+    n_family: int
+    beats: tuple[str, ...]
+    n_models: int
+
+    @property
+    def separable(self) -> str:
+        """Say in a word or two whether the lead is real."""
+        if not self.leaders:
+            return "no statement"
+        if len(self.leaders) == self.n_family and self.n_family > 1:
+            return "nobody can be separated"
+        if len(self.leaders) > 1:
+            return "not separable"
+        return "a simple baseline, alone at the top" if self.is_baseline else "alone at the top"
+
+
+def build_finding(standings: Mapping[str, Any]) -> Finding:
+    """Return what the standings of a board say on the metric that sorts it."""
+    metric = standings["sorted_by"]
+    family = [
+        row
+        for row in standings["rows"]
+        if metric is not None and row["metrics"][metric].get("rank_low") is not None
+    ]
+    models = [
+        row
+        for row in standings["rows"]
+        if row["kind"] == "model" and row["status"] == "complete" and metric is not None
+    ]
+    beats = tuple(r["name"] for r in models if r["metrics"][metric].get("verdict") == "yes")
+    ranked = standings["ranked"]
+    leaders = [row for row in family if row["metrics"][metric]["rank_low"] == 1] if ranked else []
+    return Finding(
+        head=_head(standings, leaders, len(family)),
+        rest=_rest(beats, len(models)) if ranked else "",
+        note=_note(standings, len(family)) if leaders else "",
+        leaders=tuple(row["name"] for row in leaders),
+        is_baseline=bool(leaders) and leaders[0]["kind"] == "baseline",
+        n_family=len(family),
+        beats=beats if ranked else (),
+        n_models=len(models),
+    )
+
+
+def _head(standings: Mapping[str, Any], leaders: list[Any], n_family: int) -> str:
+    if not standings["ranked"]:
+        return f"Nothing is ranked here: {'; '.join(standings['reasons'])}."
+    if not leaders:
+        return f"No statement about ranks: {standings['policy']}."
+    if len(leaders) == 1:
+        only = leaders[0]
+        role = ", a simple baseline," if only["kind"] == "baseline" else ""
+        return f"{only['name']}{role} alone can be first."
+    names = text.listing([row["name"] for row in leaders])
+    if len(leaders) == n_family:
+        return f"Nobody can be separated from the best: {names} may all be first."
+    return f"{names} cannot be separated from the best."
+
+
+def _rest(beats: tuple[str, ...], n_models: int) -> str:
+    if n_models == 0:
+        return "No model has been entered yet; simple baselines stand alone."
+    if n_models == 1:
+        not_shown = "" if beats else "not "
+        return f"The one model here is {not_shown}shown to beat every simple baseline."
+    of = text.plural(n_models, "model")
+    if not beats:
+        return f"Of {of}, none is shown to beat every simple baseline."
+    verb = "beats" if len(beats) == 1 else "beat"
+    return f"Of {of}, {len(beats)} {verb} every simple baseline: {text.listing(beats)}."
+
+
+def _note(standings: Mapping[str, Any], n_family: int) -> str:
+    unit = standings["board"]["unit"]
+    n = len(standings["metrics"][standings["sorted_by"]]["units"])
+    return (
+        f"Joint 95 % statement over {n_family} entries and {n} {text.unit_word(unit, n)} "
+        "(paired t, Bonferroni). It holds for these folds of this dataset; it says nothing about "
+        "another tissue, laboratory or protocol."
+    )

@@ -1,0 +1,157 @@
+"""Every number and word that a page prints is written here, and nowhere else."""
+
+import math
+from collections.abc import Sequence
+
+MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
+THREE_DECIMALS = 0.1
+"""Errors on a ratio scale below this keep two significant digits."""
+UNITS = {
+    "donor_id": ("donor", "donors"),
+    "batch": ("batch", "batches"),
+    "tissue": ("tissue", "tissues"),
+    "time": ("time point", "time points"),
+    "condition": ("condition", "conditions"),
+    "perturbation": ("perturbation", "perturbations"),
+    "cell_line": ("cell line", "cell lines"),
+    "cell_type": ("cell type", "cell types"),
+}
+HELD_OUT = {
+    "donor": "unseen donors",
+    "batch": "unseen batches",
+    "tissue": "unseen tissues",
+    "time": "unseen time points",
+    "condition": "unseen conditions",
+    "perturbation": "unseen perturbations",
+    "combination": "unseen combinations",
+    "context": "unseen contexts",
+}
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write ``.879`` without the zero, with a true minus; what rounds to zero has no sign.
+
+    Examples
+    --------
+    >>> number(0.8791), number(1.0), number(0.0)
+    ('.879', '1.000', '.000')
+    """
+    text = f"{abs(value):.{digits}f}"
+    sign = MINUS if value < 0 and float(text) != 0 else ""
+    return sign + (text[1:] if text.startswith("0.") else text)
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Write a difference with its sign."""
+    text = number(value, digits)
+    return f"+{text}" if value > 0 and float(text) != 0 else text
+
+
+def error_ratio(log_value: float) -> str:
+    """Write exp of a stored log; small values keep two significant digits.
+
+    Examples
+    --------
+    >>> error_ratio(0.0), error_ratio(-4.591)
+    ('1.000', '.010')
+    """
+    value = math.exp(min(log_value, 700.0))
+    if value >= 1000:
+        return f"{value:.3g}"
+    if value >= THREE_DECIMALS or value == 0:
+        return number(value)
+    return number(value, min(6, 1 - math.floor(math.log10(value))))
+
+
+def fold_change(log_value: float) -> str:
+    """Write exp of a difference of logs as a factor, as in *times 1.12*."""
+    value = math.exp(min(log_value, 700.0))
+    if value >= 1000:
+        return f"{TIMES}{value:.3g}"
+    return TIMES + number(value, 0 if value >= 100 else 1 if value >= 10 else 2)
+
+
+def bracket(low: str, high: str) -> str:
+    """Write an interval."""
+    return f"[{low}, {high}]"
+
+
+def p_value(value: float) -> str:
+    """Write a p value, never as zero or one."""
+    if value < 0.001:
+        return "p < .001"
+    return "p > .999" if value > 0.999 else f"p = {number(value)}"
+
+
+def probability(value: float) -> str:
+    """Write a stated probability; only certainty is 1."""
+    return "> .999" if 0.9995 <= value < 1 else number(value)
+
+
+def percent(fraction: float) -> str:
+    """Write a share; only all is 100 % and only none is 0 %."""
+    whole = round(100 * fraction)
+    if fraction > 0 and whole == 0:
+        return f"< 1{NO_BREAK}%"
+    if fraction < 1 and whole == 100:
+        return f"> 99{NO_BREAK}%"
+    return f"{whole}{NO_BREAK}%"
+
+
+def count(value: float) -> str:
+    """Write a whole number with thousands apart."""
+    return f"{value:,.0f}".replace("-", MINUS)
+
+
+def duration(seconds: float) -> str:
+    """Write a time with one unit."""
+    if seconds < 1:
+        return f"< 1{NO_BREAK}s"
+    if seconds < 120:
+        return f"{seconds:.0f}{NO_BREAK}s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f}{NO_BREAK}min"
+    return f"{seconds / 3600:.1f}{NO_BREAK}h"
+
+
+def memory(megabytes: float) -> str:
+    """Write an amount of memory."""
+    if megabytes < 1000:
+        return f"{megabytes:.0f}{NO_BREAK}MB"
+    return f"{megabytes / 1000:.1f}{NO_BREAK}GB"
+
+
+def digest(value: str) -> str:
+    """Shorten a hash; short words stay whole, DVC's mark of a folder goes."""
+    value = value.removesuffix(".dir")
+    return value if len(value) <= 12 else f"{value[:6]}{ELLIPSIS}{value[-2:]}"
+
+
+def listing(names: Sequence[str], most: int = 6) -> str:
+    """Join names: ``A, B and C``; many end in ``and n more``."""
+    shown = list(names[:most])
+    if len(names) > most:
+        shown = [*names[: most - 1], f"{len(names) - most + 1} more"]
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def unit_word(unit: str, n: int) -> str:
+    """Name units of replication in the singular or plural."""
+    one, many = UNITS.get(unit, (unit, f"{unit} values"))
+    return one if n == 1 else many
+
+
+def held_out(split_key: str) -> str:
+    """Say in words what a split holds out."""
+    split = split_key.partition("-")[0]
+    return HELD_OUT.get(split, "cells dealt at random" if split == "random" else split)
+
+
+def plural(n: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun."""
+    return f"{count(n)} {one if n == 1 else many or one + 's'}"
