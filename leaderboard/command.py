@@ -8,12 +8,20 @@ from collections.abc import Callable
 from leaderboard.errors import HeldoutError
 
 
+def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Leave out what HDF5 says of a full disk once more for every object that it closes."""
+    if not isinstance(unraisable.exc_value, OSError):
+        sys.__unraisablehook__(unraisable)
+
+
 def run(main: Callable[..., None], arguments: list[str]) -> None:
     """Call a stage's main function with the command line; print a HeldoutError as one line.
 
     Anything else that goes wrong is a fault of ours and shows its traceback.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", module="anndata")
+    sys.unraisablehook = _report_unraisable
     try:
         main(*arguments)
     except HeldoutError as error:

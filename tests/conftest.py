@@ -27,7 +27,7 @@ settings.register_profile(
     "heldout",
     deadline=None,
     derandomize=True,
-    max_examples=25,
+    max_examples=12,
     phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile("heldout")
@@ -79,7 +79,7 @@ def rule() -> FoldRule:
 
 def build_atlas(seed: int = 0) -> "AnnData":
     """240 cells of 3 easy types in 6 donors, 3 batches and 3 conditions; ids leak the type."""
-    from anndata import AnnData  # noqa: PLC0415 (a second that most tests spare)
+    from anndata import AnnData
 
     rng = np.random.default_rng(seed)
     n, n_genes = 240, 40
@@ -110,7 +110,7 @@ DOUBLES = ["G000+G001", "G002+G003"]
 
 def build_screen(seed: int = 0, n_controls: int = 110, n_cells: int = 12) -> "AnnData":
     """18 single and 2 double perturbations in 2 cell types; 70 genes, of which 18 are targets."""
-    from anndata import AnnData  # noqa: PLC0415
+    from anndata import AnnData
 
     rng = np.random.default_rng(seed)
     n_genes = 70
@@ -169,14 +169,14 @@ def screen_board() -> Board:
 
 @pytest.fixture(scope="session")
 def atlas_roles(atlas: "AnnData", atlas_board: Board, rule: FoldRule) -> pd.DataFrame:
-    from leaderboard.cases import draw  # noqa: PLC0415
+    from leaderboard.cases import draw
 
     return draw(atlas.obs, atlas_board, rule)[0]
 
 
 @pytest.fixture(scope="session")
 def screen_roles(screen: "AnnData", screen_board: Board, rule: FoldRule) -> pd.DataFrame:
-    from leaderboard.cases import draw  # noqa: PLC0415
+    from leaderboard.cases import draw
 
     return draw(screen.obs, screen_board, rule)[0]
 
@@ -184,7 +184,7 @@ def screen_roles(screen: "AnnData", screen_board: Board, rule: FoldRule) -> pd.D
 @pytest.fixture(scope="session")
 def atlas_case(atlas: "AnnData", atlas_roles: pd.DataFrame, atlas_board: Board) -> Case:
     """Fold 0 of the annotation board."""
-    from leaderboard.cases import build_case  # noqa: PLC0415
+    from leaderboard.cases import build_case
 
     return build_case(atlas, atlas_roles, atlas_board, 0, "test")
 
@@ -192,14 +192,14 @@ def atlas_case(atlas: "AnnData", atlas_roles: pd.DataFrame, atlas_board: Board) 
 @pytest.fixture(scope="session")
 def screen_case(screen: "AnnData", screen_roles: pd.DataFrame, screen_board: Board) -> Case:
     """Fold 0 of the perturbation board."""
-    from leaderboard.cases import build_case  # noqa: PLC0415
+    from leaderboard.cases import build_case
 
     return build_case(screen, screen_roles, screen_board, 0, "test")
 
 
 def write_truth(case: Case, folder: Path) -> Path:
     """Write what the plug-ins that see the truth read; the sample means stand for the true ones."""
-    from leaderboard.io import write_parquet  # noqa: PLC0415
+    from leaderboard.io import write_parquet
 
     write_parquet(folder / "truth.parquet", case.truth)
     if case.queries is None or case.groups is None or case.moments is None:

@@ -276,8 +276,11 @@ def cases(atlas_case: Case, atlas_truth: Path, screen_case: Case, screen_truth: 
     }
 
 
-def no_log(_name: str, _value: float, _step: int) -> None:
-    """Drop curves."""
+def no_log(name: str, value: float, step: int) -> None:
+    """Take a point of a curve, which must be a number, and drop it."""
+    assert name
+    assert math.isfinite(value)
+    assert step >= 0
 
 
 def ask(
@@ -288,14 +291,18 @@ def ask(
     case, truth = cases[task]
     inputs = case.inputs.copy() if inputs is None else inputs
     run = RunContext(
-        seed=seed, threads=1, max_epochs=3, log=no_log, truth_path=truth if model.sees_truth else None
+        seed=seed,
+        threads=1,
+        max_epochs=3,
+        log=no_log,
+        truth_path=truth if model.sees_truth else None,
     )
     adapter = model.load(**SIZES.get(model.name, {}))
     if case.queries is None:
-        prediction: pd.DataFrame = adapter.annotate(inputs, run)
-        return prediction
-    prediction = adapter.predict(inputs, case.queries.copy(), run)
-    return prediction
+        labels: pd.DataFrame = adapter.annotate(inputs, run)
+        return labels
+    profiles: pd.DataFrame = adapter.predict(inputs, case.queries.copy(), run)
+    return profiles
 
 
 def numbers_and_text(table: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, np.ndarray]:

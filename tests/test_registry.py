@@ -27,7 +27,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(sys.modules, "heldout_plugin_kind", sys.modules[__name__])
     name = f"plugins_{tmp_path.name}"
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
 
     def write(**modules: str) -> "Registry[Plugin]":
         folder = tmp_path / name

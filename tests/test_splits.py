@@ -219,9 +219,7 @@ def test_fifteen_percent_of_training_groups_and_at_least_one_are_for_validation(
 
 @group_splitter
 @pytest.mark.parametrize("groups", [1, 2])
-def test_too_few_groups_are_a_split_error_that_counts_them(
-    splitter: Splitter, groups: int
-) -> None:
+def test_too_few_groups_are_a_split_error_that_counts_them(splitter: Splitter, groups: int) -> None:
     """With two groups the one that is left to train on leaves none for validation."""
     with pytest.raises(SplitError, match=rf"{splitter.column}.*{groups} group"):
         assign(splitter, make_obs(groups, 0))
@@ -273,7 +271,7 @@ def test_controls_are_halved_by_context_alike_in_every_fold_and_never_tested(
     assert set(roles.loc[is_control, "role"]) == set(CONTROL_ROLES)
     assert not roles.loc[~is_control, "role"].isin(CONTROL_ROLES).any()
     controls = roles[is_control]
-    assert (controls.groupby("cell_id")["role"].nunique() == 1).all()
+    assert controls.groupby("cell_id")["role"].nunique().max() == 1
     assert (controls.groupby("cell_id")["fold"].nunique() == roles["fold"].nunique()).all()
     assert set(controls["cell_id"]) == set(obs.index[obs["perturbation"] == CONTROL])
     halves = controls[controls["fold"] == 0]
@@ -388,8 +386,9 @@ def test_the_lock_of_a_split_stops_what_differs_or_is_not_frozen(atlas_board: Bo
     check_frozen(atlas_board, "abc", {"tiny": {name: "abc"}})
     with pytest.raises(SplitError, match=r"expected abc, got abd.*release is superseded"):
         check_frozen(atlas_board, "abd", {"tiny": {name: "abc"}})
-    for lock in ({}, {"tiny": {}}):
-        with pytest.raises(SplitError, match="not frozen. Run `heldout freeze tiny`"):
+    locks: list[dict[str, Any]] = [{}, {"tiny": {}}]
+    for lock in locks:
+        with pytest.raises(SplitError, match=r"not frozen\. Run `heldout freeze tiny`"):
             check_frozen(atlas_board, "abc", lock)
 
 

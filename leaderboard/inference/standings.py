@@ -61,6 +61,8 @@ def build_standings(evidence: BoardEvidence, random: BoardEvidence | None) -> di
     trusted = [m for m in order if m in metrics and metrics[m]["ranks"]]
     sorted_by = next(iter(trusted), next((m for m in order if m in metrics), None))
     reasons = _unranked(evidence, metrics, trusted)
+    for metric in metrics.values():
+        metric["ranks"] = metric["ranks"] and not reasons
     rows = {name: _row(evidence, name, metrics) for name in sorted(evidence.entries)}
     _add_inflation(rows, evidence, random)
     return {
@@ -115,12 +117,16 @@ def unit_table(evidence: BoardEvidence, metric: str) -> pd.DataFrame:
     """Return values (entries x ranking units), seeds averaged; NaN where undefined."""
     rows = evidence.scores[evidence.scores["metric"] == metric]
     rows = rows[rows["stratum"] == "all"]
-    responders = evidence.constants.get("responders")
-    if responders is not None:
-        rows = rows[rows["unit"].isin(responders)]
+    rows = rows[rows["unit"].isin(_ranking_units(evidence))]
     return rows.pivot_table(
         index="entry", columns="unit", values="value", aggfunc="mean", dropna=False
     ).dropna(axis=1, how="all")
+
+
+def _ranking_units(evidence: BoardEvidence) -> list[str]:
+    """Return the responders of a perturbation board, else every unit."""
+    units = evidence.constants.get("responders", evidence.scores["unit"].unique())
+    return sorted(map(str, units))
 
 
 def _metric(evidence: BoardEvidence, metric: Metric) -> dict[str, Any]:
@@ -151,13 +157,14 @@ def _metric(evidence: BoardEvidence, metric: Metric) -> dict[str, Any]:
         "ranks": not reason,
         "reason": reason,
         "units": list(map(str, table.columns)),
+        "ranking_units": _ranking_units(evidence),
         "table": table,
         "comparison": _compare(evidence, table, metric),
     }
 
 
 def _without_tables(metric: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in metric.items() if k not in {"table", "comparison"}}
+    return {k: v for k, v in metric.items() if k not in {"table", "comparison", "ranking_units"}}
 
 
 def _reaches_ceiling(values: Any, frozen: Mapping[str, Any], metric: Metric) -> bool:
@@ -254,7 +261,7 @@ def _cell(
 ) -> dict[str, Any]:
     """Return one entry's numbers on one metric; blank where it has none."""
     table: pd.DataFrame = board["table"]
-    rows = own[own["metric"] == metric]
+    rows = own[(own["metric"] == metric) & own["unit"].isin(board["ranking_units"])]
     undefined = rows.loc[rows["status"] == "undefined", "reason"]
     reason = str(undefined.iloc[0]) if len(undefined) else ""
     values = table.loc[name].dropna() if name in table.index else pd.Series(dtype=float)

@@ -67,8 +67,10 @@ class BoardPage:
     """All models on the scale, for the front page."""
 
 
-def build_origin(source: str, suite: str) -> Origin:
+def build_origin(source: str, suite: str, *, has_results: bool = True) -> Origin:
     """Say where scores come from."""
+    if not has_results:
+        return _no_results(suite)
     kind = "Simulated" if suite == SIMULATED else "Real"
     if source == "recomputed":
         return Origin(
@@ -86,6 +88,17 @@ def build_origin(source: str, suite: str) -> Origin:
         short=f"{kind} data, from committed results",
         long="The scores were computed earlier and committed with their provenance; this build "
         "only derived intervals, verdicts and ranks from them.",
+    )
+
+
+def _no_results(suite: str) -> Origin:
+    kind = "Simulated" if suite == SIMULATED else "Real"
+    return Origin(
+        is_recomputed=False,
+        kind=kind.lower(),
+        mark=f"{kind.lower()}, no results",
+        short=f"{kind} data, no results in this build",
+        long="Nothing was scored on these data by this build, and no committed results are there.",
     )
 
 

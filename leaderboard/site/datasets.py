@@ -83,9 +83,11 @@ def build_dataset(data: SiteData, pages: Mapping[str, BoardPage], name: str) -> 
     promises = tuple(_promises(found["contracts"]))
     audit = facts.audit or []
     doi = facts.record.citation.doi
+    boards = tuple(page for page in pages.values() if page.dataset == name)
+    has_results = bool(boards) or facts.validation is not None
     return DatasetPage(
         facts=facts,
-        origin=build_origin(facts.source, facts.suite),
+        origin=build_origin(facts.source, facts.suite, has_results=has_results),
         cells=text.count(found.get("cells", facts.record.expected.cells)),
         genes=text.count(found.get("genes", facts.record.expected.genes)),
         promises=promises,
@@ -96,7 +98,7 @@ def build_dataset(data: SiteData, pages: Mapping[str, BoardPage], name: str) -> 
         heats=tuple(_heat(k, v) for k, v in sorted(found["composition"]["pairs"].items())),
         library=LIBRARY.get(facts.record.library, _library_column(facts.record.library)),
         doi_url=f"https://doi.org/{doi}" if DOI.fullmatch(doi) else "",
-        boards=tuple(p for p in pages.values() if p.dataset == name),
+        boards=boards,
     )
 
 
@@ -143,7 +145,7 @@ def _values(counts: Mapping[str, int]) -> str:
         return (
             f"{text.count(len(counts))} values, {text.count(low)} to {text.count(high)} cells each"
         )
-    return ", ".join(f"{value} {text.count(n)}" for value, n in sorted(counts.items()))
+    return ", ".join(f"{value} ({text.count(n)})" for value, n in sorted(counts.items()))
 
 
 def _heat(name: str, table: Mapping[str, Any]) -> Heat:

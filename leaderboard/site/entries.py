@@ -115,9 +115,8 @@ def _finding(record: EntryRecord, rows: Sequence[BoardRow]) -> str:
     if record.is_controls:
         return "Control entries test the scale: the oracle must win, nonsense must not. None ranks."
     ranked = [r for r in rows if r.table.ranks]
-    boards = text.plural(len(ranked), "ranked board")
     if record.kind == "baseline":
-        return f"A simple baseline, on {boards}: models are judged against it."
+        return _baseline_finding(record, ranked)
     judged = [r for r in ranked if r.row.verdict in {"yes", "no", "cannot tell"}]
     wins = sum(r.row.verdict == "yes" for r in judged)
     if not judged:
@@ -126,6 +125,14 @@ def _finding(record: EntryRecord, rows: Sequence[BoardRow]) -> str:
         f"It is shown to beat every simple baseline on {wins} of "
         f"{text.plural(len(judged), 'ranked board')}."
     )
+
+
+def _baseline_finding(record: EntryRecord, ranked: Sequence[BoardRow]) -> str:
+    declared = [r for r in ranked if record.id in dict(r.table.baselines)]
+    if not declared:
+        return "A simple baseline, ranked beside the declared ones."
+    boards = text.plural(len(declared), "ranked board")
+    return f"A declared baseline of {boards}: models are judged against it there."
 
 
 def _failures(
@@ -199,15 +206,31 @@ def _chain(data: SiteData, result: Result, run: Mapping[str, Any]) -> tuple[Step
     ]
     commit = "" if result.code_commit == UNKNOWN else result.code_commit
     run_id = str(run.get("mlflow_run", ""))
+    code = "commit, with changes on top" if commit.endswith("+") else "commit of the repository"
     steps += [
         Step(name="Cases", full=str(tags.get("dvc_cases", "")), fact="all that a model may see"),
-        Step(name="Code", full=commit, fact="commit of the repository"),
+        Step(name="Code", full=commit.removesuffix("+"), fact=code),
         Step(name="Run", full=run_id, fact="MLflow run of the predictions"),
     ]
     if result.scores_sha256:
         steps.append(Step(name="Scores", full=result.scores_sha256, fact="SHA-256 of the table"))
+    steps += _published(result)
+    return tuple(steps)
+
+
+def _published(result: Result) -> list[Step]:
+    """Return predictions and scores as they were committed; a table is named once."""
+    steps = []
     for board, digests in sorted(result.boards.items()):
         split = board.removeprefix(f"{result.dataset}-")
-        for key, name in (("predictions_sha256", "Predictions"), ("scores_sha256", "Scores")):
-            steps.append(Step(name=name, full=str(digests.get(key, "")), fact=split))
-    return tuple(steps)
+        found = digests.get("predictions_sha256", "")
+        by_plugin = found if isinstance(found, Mapping) else {"": found}
+        steps += [
+            Step(name="Predictions", full=str(digest), fact=f"{plugin} {split}".strip())
+            for plugin, digest in sorted(by_plugin.items())
+        ]
+    tables = {str(digests.get("scores_sha256", "")) for digests in result.boards.values()}
+    return steps + [
+        Step(name="Scores", full=table, fact="SHA-256 of the committed table")
+        for table in sorted(tables)
+    ]

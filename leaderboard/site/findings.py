@@ -64,7 +64,9 @@ def build_finding(standings: Mapping[str, Any]) -> Finding:
 
 def _head(standings: Mapping[str, Any], leaders: list[Any], n_family: int) -> str:
     if not standings["ranked"]:
-        return f"Nothing is ranked here: {'; '.join(standings['reasons'])}."
+        reasons = standings["reasons"]
+        because = reasons[0] if len(reasons) == 1 else "no metric may rank, as said below"
+        return f"Nothing is ranked here: {because}."
     if not leaders:
         return f"No statement about ranks: {standings['policy']}."
     if len(leaders) == 1:

@@ -10,11 +10,12 @@ from leaderboard.site.whisker import Axis, Drawing, build_axis, draw
 RESOLVED_UNITS = 6
 """With fewer units a rank is printed only where something is separated."""
 GROUPS = (
-    ("model", "Models", "judged against every declared baseline, ranked with the baselines"),
-    ("baseline", "Simple baselines", "ranked, never judged against themselves"),
-    ("apart", "Not ranked", "failed, incomplete or self-reported"),
+    ("model", "Models", "ranked with the baselines, judged against every declared one"),
+    ("baseline", "Simple baselines", "ranked, not judged"),
+    ("apart", "Set apart", "failed, incomplete or self-reported: no rank"),
     ("control", "Control entries", "they test the scale and never rank"),
 )
+UNRANKED = "shown, nothing is ranked by this metric here"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,13 @@ class MetricTable:
     """Title, note and rows."""
 
     @property
+    def shared_note(self) -> str:
+        """What is odd about every row alike, to be said once."""
+        words = {row.words for row in self.rows}
+        is_one = len(words) == 1 and len(self.rows) > 1 and all(row.score for row in self.rows)
+        return next(iter(words)) if is_one else ""
+
+    @property
     def has_inflation(self) -> bool:
         """Whether a random board was scored beside this one."""
         return any(row.inflation for row in self.rows)
@@ -152,7 +160,7 @@ def build_table(standings: Mapping[str, Any], metric: str) -> MetricTable:
         units=tuple(found["units"]),
         baselines=tuple((b, names[b]) for b in baselines),
         axis=axis,
-        groups=_groups(rows),
+        groups=_groups(rows, ranks=ranks),
     )
 
 
@@ -172,9 +180,14 @@ def _ceiling_interval(found: Mapping[str, Any], numbers: Numbers) -> str:
     return numbers.interval(limits, is_lead=False)
 
 
-def _groups(rows: Sequence[Row]) -> tuple[tuple[str, str, tuple[Row, ...]], ...]:
-    groups = [(title, note, [r for r in rows if r.group == key]) for key, title, note in GROUPS]
-    return tuple((title, note, tuple(members)) for title, note, members in groups if members)
+def _groups(rows: Sequence[Row], *, ranks: bool) -> tuple[tuple[str, str, tuple[Row, ...]], ...]:
+    groups = []
+    for key, title, note in GROUPS:
+        members = tuple(row for row in rows if row.group == key)
+        if members:
+            is_entry = key in {"model", "baseline"}
+            groups.append((title, note if ranks or not is_entry else UNRANKED, members))
+    return tuple(groups)
 
 
 def _row(
@@ -206,7 +219,7 @@ def _row(
         leads=leads,
         inflation=numbers.lead(inflation["mean"]) if inflation else "",
         inflation_interval=numbers.interval(inflation, is_lead=True) if inflation else "",
-        units=f"{cell['n'] if has_value else 0} of {n_units}",
+        units=f"{cell['n'] if has_value else 0} of {n_units}" if n_units else "none",
         coverage=text.percent(cell["coverage"]),
         tier=row["tier"],
         verification=row["verification"],

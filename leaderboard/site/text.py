@@ -8,7 +8,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 THREE_DECIMALS = 0.1
-"""Errors on a ratio scale below this keep two significant digits."""
+"""Ratios below this are written with more digits."""
 UNITS = {
     "donor_id": ("donor", "donors"),
     "batch": ("batch", "batches"),
@@ -71,7 +71,8 @@ def fold_change(log_value: float) -> str:
     value = math.exp(min(log_value, 700.0))
     if value >= 1000:
         return f"{TIMES}{value:.3g}"
-    return TIMES + number(value, 0 if value >= 100 else 1 if value >= 10 else 2)
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= THREE_DECIMALS else 3
+    return TIMES + number(value, digits)
 
 
 def bracket(low: str, high: str) -> str:

@@ -37,9 +37,7 @@ def test_it_equals_scikit_learn_over_the_frozen_classes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     label, predicted = rng.choice(list("ABCDE"), (2, 60), p=[0.4, 0.3, 0.2, 0.08, 0.02])
     classes = tuple(c for c in "ABCD" if np.sum(label == c) >= 5)
-    expected = f1_score(
-        label, predicted, labels=list(classes), average="macro", zero_division=0.0
-    )
+    expected = f1_score(label, predicted, labels=list(classes), average="macro", zero_division=0.0)
     found = macro_f1(AnnotationUnit(label=label, predicted=predicted, classes=classes))
     assert found == pytest.approx(expected, abs=1e-14)
 

@@ -86,8 +86,7 @@ def test_the_truth_scores_one_even_over_another_half_of_controls() -> None:
 def test_the_opposite_of_the_truth_scores_zero() -> None:
     directions = np.eye(5)
     values = [
-        pds(unit(-directions[k], directions[k], np.delete(directions, k, axis=0)))
-        for k in range(5)
+        pds(unit(-directions[k], directions[k], np.delete(directions, k, axis=0))) for k in range(5)
     ]
     assert values == [0.0] * 5
 
