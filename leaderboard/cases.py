@@ -104,6 +104,8 @@ def check_roles(roles: pd.DataFrame, obs: pd.DataFrame, board: Board) -> None:
                 raise LeakageError(f"{board.id}, fold {fold}: no cell has the role {role}.")
         if column is not None:
             _check_disjoint(rows, obs, board, column)
+        if board.context is not None:
+            _check_controls(rows, obs, board)
 
 
 def _check_disjoint(rows: pd.DataFrame, obs: pd.DataFrame, board: Board, column: str) -> None:
@@ -118,12 +120,15 @@ def _check_disjoint(rows: pd.DataFrame, obs: pd.DataFrame, board: Board, column:
                 f"{other}: {shared[:5]}. Fix leaderboard/splits/{board.split}.py, then "
                 "`dvc repro split`."
             )
-    if board.context is not None:
-        role = rows.set_index("cell_id")["role"]
-        is_control = obs.loc[role.index, "perturbation"].astype(str) == CONTROL
-        wrong = is_control.to_numpy() != role.isin(["control_input", "control_truth"]).to_numpy()
-        if wrong.any():
-            raise LeakageError(
-                f"{board.id}, fold {fold}: {wrong.sum()} control cell(s) have another role, or "
-                f"perturbed cells have a control's, first {role.index[wrong][0]}."
-            )
+
+
+def _check_controls(rows: pd.DataFrame, obs: pd.DataFrame, board: Board) -> None:
+    """Raise LeakageError unless control cells, and they alone, have a control's role."""
+    role = rows.set_index("cell_id")["role"]
+    is_control = obs.loc[role.index, "perturbation"].astype(str) == CONTROL
+    wrong = is_control.to_numpy() != role.isin(["control_input", "control_truth"]).to_numpy()
+    if wrong.any():
+        raise LeakageError(
+            f"{board.id}, fold {rows['fold'].iloc[0]}: {wrong.sum()} control cell(s) have another "
+            f"role, or perturbed cells have a control's, first {role.index[wrong][0]}."
+        )

@@ -124,8 +124,9 @@ def read_params(path: Path = layout.PARAMS) -> Params:
 def read_datasets(path: Path = layout.DATASETS) -> Mapping[str, Mapping[str, DatasetRecord]]:
     """Read and check ``data/datasets.yaml``: suite to dataset to record."""
     suites = read_yaml(path)
-    if sorted(suites) != sorted(SUITES):
-        raise ConfigError(f"{path}: expected the suites {sorted(SUITES)}, got {sorted(suites)}.")
+    found = sorted(suites) if isinstance(suites, Mapping) else suites
+    if found != sorted(SUITES):
+        raise ConfigError(f"{path}: expected the suites {sorted(SUITES)}, got {found}.")
     return {
         suite: {
             name: _validated(DatasetRecord, record, f"{path}: {suite}.{name}")

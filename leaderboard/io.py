@@ -4,6 +4,7 @@ Tables between stages are checked here against their schema, on the way in and o
 """
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -111,7 +113,7 @@ def read_yaml(path: Path) -> Any:
     try:
         with path.open(encoding="utf-8") as stream:
             return yaml.load(stream, Loader=_UniqueKeys)  # noqa: S506 (a subclass of SafeLoader)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         detail = " ".join(str(error).split())
         raise ConfigError(f"{path}: cannot be read as YAML ({detail}).") from error
 
@@ -167,7 +169,10 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFra
 def write_h5ad(path: Path, adata: "AnnData") -> None:
     """Write an AnnData with light compression."""
     with write_then_rename(path) as temporary:
-        adata.write_h5ad(temporary, compression="lzf")
+        try:
+            adata.write_h5ad(temporary, compression="lzf")
+        except RuntimeError as error:  # what HDF5 makes of a disk that fills up while it closes
+            raise OSError(errno.EIO, str(error)) from error
 
 
 def read_h5ad(path: Path) -> "AnnData":
@@ -183,10 +188,13 @@ def read_h5ad(path: Path) -> "AnnData":
 def _write_csv(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
     order = [c for c in columns if c not in {"value", "n", "status", "reason"}]
     table = table.loc[:, list(columns)].sort_values(order, kind="stable")
+    text = table.select_dtypes(exclude="number").astype(str)
+    # Quoting where needed does not see a bare carriage return, and readers take it for a new line.
+    has_return = any(text[c].str.contains("\r", regex=False).any() for c in text)
     with write_then_rename(path) as temporary:
         table.to_csv(
             temporary, index=False, float_format="%.10g", lineterminator="\n",
-            quoting=csv.QUOTE_MINIMAL,
+            quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL,
         )  # fmt: skip
 
 
@@ -243,11 +251,12 @@ def check_scores(table: pd.DataFrame, path: Path) -> None:
     if len(twice):
         row = twice.iloc[0][SCORE_KEY].to_dict()
         raise TableError(f"{path}: {len(twice)} row(s) repeat a key, the first is {row}.")
-    ok = table["status"] == "ok"
-    wrong = table[ok == table["value"].isna()]
+    ok = (table["status"] == "ok").to_numpy()
+    values = table["value"].to_numpy(dtype=float)
+    wrong = table[(ok != ~np.isnan(values)) | np.isinf(values)]
     if len(wrong):
         row = wrong.iloc[0].to_dict()
-        raise TableError(f"{path}: a value is set if and only if the status is ok, but {row}.")
+        raise TableError(f"{path}: a finite value if and only if the status is ok, but {row}.")
 
 
 def check_roles(table: pd.DataFrame, path: Path) -> None:

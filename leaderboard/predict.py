@@ -190,7 +190,7 @@ def _answer(
     except (MemoryError, OSError, LeakageError):
         raise
     except PredictionError as error:
-        return f"PredictionError: {error}"[:REASON_LENGTH]
+        return " ".join(f"PredictionError: {error}".split())[:REASON_LENGTH]
     except HeldoutError:
         raise
     except Exception as error:

@@ -201,7 +201,7 @@ def test_a_folder_whose_name_is_no_id_is_refused(write: Write, folder: str) -> N
 
 def test_a_folder_without_an_entry_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"entry\.yaml: cannot be read"):
-        read_entry(tmp_path)
+        read_entry(tmp_path / "an-entry")
 
 
 def test_a_skip_must_name_a_board_that_exists(in_root: Path, write: Write) -> None:

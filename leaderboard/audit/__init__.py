@@ -27,6 +27,7 @@ SHOWN = {
     },
 }
 """What inputs may show, kept apart from the code that writes them, so that one checks the other."""
+SHOWN_UNS = {"perturbation_prediction": {"target_sum", "size_factor"}}
 HIDDEN_FROM_TEST_CELLS = ("cell_type", "donor_id", "batch")
 PAIRS = (("train", "test"), ("validation", "test"), ("train", "validation"))
 
@@ -105,7 +106,7 @@ def check_groups(files: FoldFiles) -> Iterator[Finding]:
     column = SPLITTERS[files.board.split].column
     if column is None:
         return
-    value = files.obs.loc[files.roles["cell_id"], column].astype(str).to_numpy()
+    value = files.obs[column].astype(str).reindex(files.roles["cell_id"]).to_numpy()
     role = files.roles["role"].to_numpy()
     for one, other in PAIRS:
         shared = set(value[role == one]) & set(value[role == other])
@@ -130,7 +131,7 @@ def check_controls(files: FoldFiles) -> Iterator[Finding]:
     if files.board.context is None:
         return
     role = files.roles.set_index("cell_id")["role"]
-    is_control = files.obs.loc[role.index, "perturbation"].astype(str) == "control"
+    is_control = files.obs["perturbation"].astype(str).reindex(role.index) == "control"
     has_role = role.isin(["control_input", "control_truth"])
     wrong = role.index[is_control.to_numpy() != has_role.to_numpy()]
     yield _finding(files, "controls", list(wrong), "cell(s) with the role of the other kind")
@@ -150,7 +151,10 @@ def check_identifiers(files: FoldFiles) -> Iterator[Finding]:
         "order(s) of rows other than that of the hash",
     )
     extra = sorted(set(map(str, files.inputs.obs.columns)) - SHOWN[files.board.task])
-    extra += [f"obsm:{k}" for k in files.inputs.obsm] + [f"layer:{k}" for k in files.inputs.layers]
+    for place in ("obsm", "obsp", "layers", "uns"):
+        known = SHOWN_UNS.get(files.board.task, set()) if place == "uns" else set()
+        extra += [f"{place}:{key}" for key in sorted(set(getattr(files.inputs, place)) - known)]
+    extra += ["raw"] if files.inputs.raw is not None else []
     yield _finding(files, "identifiers", extra, "column(s) beyond the whitelist")
 
 
@@ -167,7 +171,7 @@ def check_labels(files: FoldFiles) -> Iterator[Finding]:
     asked = np.unique(scored["real_cell_id"])
     planned = files.roles.loc[files.roles["role"] == "test", "cell_id"]
     if files.board.task == "cell_type_annotation":
-        planned = planned[files.obs.loc[planned, "cell_type"].notna().to_numpy()]
+        planned = planned[files.obs["cell_type"].reindex(planned).notna().to_numpy()]
     missing = sorted(set(planned) ^ set(asked))
     yield _finding(files, "labels", missing, "test cell(s) that split and truth disagree on")
 

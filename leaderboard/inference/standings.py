@@ -266,7 +266,9 @@ def _cell(
     reason = str(undefined.iloc[0]) if len(undefined) else ""
     values = table.loc[name].dropna() if name in table.index else pd.Series(dtype=float)
     if values.empty:
-        return {"value": None, "reason": reason or "not run", "coverage": 0.0}
+        failed = rows.loc[rows["status"] == "failed", "reason"]
+        reason = reason or (str(failed.iloc[0]) if len(failed) else "not run")
+        return {"value": None, "reason": reason, "coverage": 0.0}
     found = estimate(values.to_numpy(dtype=np.float64))
     comparison: _Comparison = board["comparison"]
     low, high = comparison.ranks.get(name, (None, None))

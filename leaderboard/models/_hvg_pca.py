@@ -26,7 +26,10 @@ def hvg_pca(inputs: "AnnData", n_genes: int, n_dims: int) -> Float[np.ndarray, "
     train = anndata.AnnData(counts[is_fitted])
     if n_genes < train.n_vars:
         scanpy.pp.highly_variable_genes(train, n_top_genes=n_genes, flavor="seurat")
-        counts = counts[:, train.var["highly_variable"].to_numpy()]
+        # Small bins give many genes the same dispersion: ties go to the earlier gene.
+        dispersion = np.nan_to_num(train.var["dispersions_norm"].to_numpy(), nan=-np.inf)
+        order = np.lexsort((np.arange(train.n_vars), -np.round(dispersion, 9)))
+        counts = counts[:, np.sort(order[:n_genes])]
     values = counts.toarray()
     values -= values[is_fitted].mean(axis=0)
     train_values = values[is_fitted]

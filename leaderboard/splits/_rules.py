@@ -9,6 +9,7 @@ import pandas as pd
 from leaderboard.errors import SplitError
 from leaderboard.spec import CONTROL, FoldRule, SplitRequest, Splitter
 
+MIN_GROUPS = 3
 LEAVE_ONE_OUT_LIMIT = 8
 """Up to this many groups each is a fold of its own."""
 
@@ -22,10 +23,10 @@ def generator(seed: int, *names: object) -> np.random.Generator:
 def fold_of_group(groups: Iterable[str], seed: int, n_folds: int, name: str) -> "pd.Series[int]":
     """Deal sorted groups to folds at random, as evenly as their number allows."""
     names = np.unique(np.asarray(list(groups), dtype=str))
-    if not 2 <= n_folds <= len(names):
+    if len(names) < MIN_GROUPS or not 2 <= n_folds <= len(names):
         raise SplitError(
-            f"{name}: {n_folds} fold(s) over {len(names)} group(s); at least 2 folds and one group "
-            "a fold are needed. Leave this board out of params.yaml."
+            f"{name}: {n_folds} fold(s) over {len(names)} group(s); at least {MIN_GROUPS} groups "
+            "(test, validation, train) and 2 folds are needed. Leave this board out of params.yaml."
         )
     order = generator(seed, name, "fold").permutation(len(names))
     return pd.Series(order % n_folds, index=names)

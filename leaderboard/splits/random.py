@@ -17,12 +17,18 @@ def _assign(obs: pd.DataFrame, request: SplitRequest) -> pd.DataFrame:
     """
     if request.matches is None:
         raise SplitError("random: `matches` must name the grouped split whose sizes it copies.")
+    if request.context is not None:
+        raise SplitError(
+            "random: a perturbation board has no random twin, because its control cells are halved "
+            "and not held out. Leave this board out of params.yaml."
+        )
     grouped = SPLITTERS[request.matches]
     twin = grouped.assign(obs, request)
     sizes = twin[twin["role"] == "test"].groupby("fold").size().sort_index().to_numpy()
     group = obs[str(grouped.column)].astype(str).sort_index()
     fold = _deal(group, sizes / sizes.sum(), request.rule.seed)
-    parts = [_roles(fold, k, request) for k in range(len(sizes))]
+    held = twin[twin["role"] == "validation"].groupby("fold").size()
+    parts = [_roles(fold, k, int(held[k]), request.rule.seed) for k in range(len(sizes))]
     return tidy(pd.concat(parts, ignore_index=True))
 
 
@@ -36,10 +42,10 @@ def _deal(group: "pd.Series[str]", share: np.ndarray, seed: int) -> "pd.Series[i
     return fold
 
 
-def _roles(fold: "pd.Series[int]", k: int, request: SplitRequest) -> pd.DataFrame:
+def _roles(fold: "pd.Series[int]", k: int, n_validation: int, seed: int) -> pd.DataFrame:
     rest = np.flatnonzero(fold != k)
-    n = max(1, round(request.rule.validation_fraction * len(rest)))
-    rng = generator(request.rule.seed, "random", "validation", k)
+    n = min(n_validation, len(rest) - 1)
+    rng = generator(seed, "random", "validation", k)
     role = np.where(fold == k, "test", "train").astype(object)
     role[rng.permutation(rest)[:n]] = "validation"
     return pd.DataFrame({"cell_id": fold.index, "fold": k, "role": role})

@@ -1,5 +1,6 @@
 """The schema of ``entry.yaml``: the YAML is the submission."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -72,12 +73,18 @@ def read_entry(folder: Path) -> Entry:
     ConfigError
         If the folder's name is no id, or ``entry.yaml`` breaks the schema.
     """
+    name = folder.resolve().name
+    if not re.fullmatch(ID, name):
+        raise ConfigError(
+            f"{folder}: {name!r} is no entry id; expected 2 to 41 lower-case letters, digits and "
+            "hyphens, the first no hyphen. Rename the folder."
+        )
     path = folder / "entry.yaml"
     value = read_yaml(path)
     entry: Entry = validated(Entry, value, str(path))
-    for name in entry.models():
-        if name not in MODELS:
-            raise ConfigError(f"{path}: no model is named {name!r}. Known: {', '.join(MODELS)}.")
+    for model in entry.models():
+        if model not in MODELS:
+            raise ConfigError(f"{path}: no model is named {model!r}. Known: {', '.join(MODELS)}.")
     return entry
 
 

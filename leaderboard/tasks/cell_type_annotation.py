@@ -10,7 +10,7 @@ from leaderboard.errors import PredictionError
 from leaderboard.spec import AnnotationUnit, Board, Case, Evidence, Observation, Task
 from leaderboard.tasks._annotation import LABEL, PROBABILITY, failures, freeze
 from leaderboard.tasks._ids import opaque_ids
-from leaderboard.tasks._tables import check_keys
+from leaderboard.tasks._tables import bare, check_keys
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -25,8 +25,8 @@ def _build_case(adata: "AnnData", roles: pd.DataFrame, board: Board, key: str) -
     role = roles.set_index("cell_id")["role"]
     role = role[adata.obs.loc[role.index, LABEL].notna().to_numpy()]
     ids = opaque_ids(role.index, key)
-    inputs = adata[ids.index].copy()
-    real = inputs.obs
+    chosen = adata[ids.index]
+    real = chosen.obs
     obs = pd.DataFrame(
         {"role": role[ids.index].to_numpy(dtype=str)}, index=pd.Index(ids.to_numpy())
     )
@@ -49,10 +49,7 @@ def _build_case(adata: "AnnData", roles: pd.DataFrame, board: Board, key: str) -
             "label": real[LABEL].astype(str).to_numpy()[is_test],
         }
     )
-    inputs.obs = obs
-    inputs.obsm.clear()
-    inputs.uns.clear()
-    return Case(inputs=inputs, truth=truth)
+    return Case(inputs=bare(chosen.X, obs, adata.var_names), truth=truth)
 
 
 def _check_prediction(prediction: pd.DataFrame, keys: pd.DataFrame, names: Sequence[str]) -> None:

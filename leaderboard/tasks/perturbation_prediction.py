@@ -18,7 +18,7 @@ from leaderboard.tasks._perturbation import (
     read_moments,
     unit_parts,
 )
-from leaderboard.tasks._tables import FAILURES, check_keys
+from leaderboard.tasks._tables import FAILURES, bare, check_keys
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -41,16 +41,14 @@ def _build_case(adata: "AnnData", roles: pd.DataFrame, board: Board, key: str) -
         log_normalise(real.X, factor, target_sum), described, real.var_names
     )
 
-    cells = real.copy()
-    cells.obs = real.obs[[c for c in COLUMNS if c in real.obs]].assign(
+    obs = real.obs[[c for c in COLUMNS if c in real.obs]].assign(
         role=role.to_numpy(dtype=str), context=described["context"], size_factor=factor
     )
-    cells.obs_names = pd.Index(ids.to_numpy(), name="cell_id")
-    cells.obsm.clear()
+    obs.index = pd.Index(ids.to_numpy(), name="cell_id")
+    cells = bare(real.X, obs, real.var_names)
     is_input = np.isin(role, INPUT_ROLES)
     inputs, scored = cells[is_input].copy(), cells[~is_input].copy()
     inputs.uns = {"target_sum": target_sum, "size_factor": board.size_factor}
-    scored.uns = {}
     truth = described[~is_input].assign(
         cell_id=ids.to_numpy()[~is_input], real_cell_id=ids.index[~is_input]
     )
@@ -73,10 +71,11 @@ def _check_prediction(prediction: pd.DataFrame, keys: pd.DataFrame, names: Seque
     extra = sorted(set(prediction["statistic"]) - set(STATISTICS))
     if extra:
         raise PredictionError(f"statistic must be mean or variance, got {extra[:5]}")
-    answered = prediction.loc[
-        prediction["statistic"] == "mean", prediction.columns.intersection(keys.columns)
-    ]
-    check_keys(answered, keys)
+    answered = prediction[prediction.columns.intersection(keys.columns)]
+    check_keys(answered[answered["statistic"] == "mean"], keys)
+    variance = answered[answered["statistic"] == "variance"]
+    given = variance[["perturbation", "context"]].drop_duplicates()
+    check_keys(variance, keys.assign(statistic="variance").merge(given))
     genes = [c for c in prediction.columns if c not in {"perturbation", "context", "statistic"}]
     if sorted(genes) != sorted(names):
         lacking, added = sorted(set(names) - set(genes)), sorted(set(genes) - set(names))
@@ -84,6 +83,9 @@ def _check_prediction(prediction: pd.DataFrame, keys: pd.DataFrame, names: Seque
             f"expected the {len(names)} genes of the panel, missing {lacking[:5]}, "
             f"not in it {added[:5]}"
         )
+    text = [g for g, dtype in prediction[genes].dtypes.items() if dtype.kind not in "iuf"]
+    if text:
+        raise PredictionError(f"{len(text)} gene column(s) hold no numbers, first {text[0]}")
     values = prediction[genes].to_numpy(dtype=np.float64)
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
