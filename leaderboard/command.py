@@ -4,14 +4,26 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 from leaderboard.errors import HeldoutError
 
 
-def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Leave out what HDF5 says of a full disk once more for every object that it closes."""
-    if not isinstance(unraisable.exc_value, OSError):
-        sys.__unraisablehook__(unraisable)
+def _silence_hdf5() -> None:
+    """Leave out what HDF5 says of a full disk once more for every object that it closes.
+
+    Cython prints such errors through both hooks. An OSError that matters is caught below.
+    """
+
+    def except_hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not isinstance(error, OSError):
+            sys.__excepthook__(kind, error, trace)
+
+    def unraisable_hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(unraisable.exc_value, OSError):
+            sys.__unraisablehook__(unraisable)
+
+    sys.excepthook, sys.unraisablehook = except_hook, unraisable_hook
 
 
 def run(main: Callable[..., None], arguments: list[str]) -> None:
@@ -21,7 +33,7 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", module="anndata")
-    sys.unraisablehook = _report_unraisable
+    _silence_hdf5()
     try:
         main(*arguments)
     except HeldoutError as error:

@@ -342,6 +342,8 @@ def _add_inflation(
         for name, row in rows.items():
             if name in grouped.index and name in dealt.index:
                 gap = (dealt.loc[name] - grouped.loc[name]).dropna().to_numpy(dtype=np.float64)
+                if not len(gap):
+                    continue
                 found = estimate(gap)
                 row["metrics"][metric]["inflation"] = {
                     "mean": found.mean, "low": found.low, "high": found.high, "n": found.n,
