@@ -12,13 +12,13 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 
 
 def _words_after(command: str, text: str) -> set[str]:
-    code = re.findall(r"`([^`\n]+)`", text) + re.findall(r"```\n(.*?)```", text, flags=re.S)
+    code = re.findall(r"`([^`\n]+)`", text) + re.findall(r"```\n(.*?)```", text, flags=re.DOTALL)
     return {word for part in code for word in re.findall(rf"\b{command} ([a-z][a-z-]*)", part)}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_make_target_that_a_document_names_exists(document: str) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     named = _words_after("make", (ROOT / document).read_text(encoding="utf-8"))
     assert named
     assert named <= targets
