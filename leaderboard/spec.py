@@ -186,9 +186,6 @@ class PerturbationUnit:
     """The other test truths of the same fold and context."""
 
 
-Unit = AnnotationUnit | PerturbationUnit
-
-
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """One number for one unit, and how to read it."""

@@ -17,6 +17,7 @@ from leaderboard.io import (
     read_h5ad,
     read_json,
     read_parquet,
+    read_roles,
     write_failures,
     write_json,
     write_scores,
@@ -46,7 +47,7 @@ def main(suite: str, dataset: str, name: str) -> None:
     if entry.kind == CONTROLS:
         adata = read_h5ad(layout.clean(suite, dataset))
         roles = {b.id: layout.splits(suite, dataset) / f"{split_name(b)}.parquet" for b in boards}
-        constants = {b.id: board_constants(adata, read_parquet(roles[b.id]), b) for b in boards}
+        constants = {b.id: board_constants(adata, read_roles(roles[b.id]), b) for b in boards}
         write_json(layout.constants(suite, dataset), constants)
     facts = entry.model_dump(mode="json", by_alias=True)
     write_json(layout.entry_facts(suite, dataset, name), facts)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from leaderboard import layout
 from leaderboard.cases import split_name
-from leaderboard.io import read_h5ad, read_parquet
+from leaderboard.io import read_h5ad, read_parquet, read_roles
 from leaderboard.spec import Board
 from leaderboard.splits import SPLITTERS
 
@@ -73,7 +73,7 @@ def audit_dataset(suite: str, dataset: str, boards: Sequence[Board]) -> list[dic
 
 
 def _folds(suite: str, board: Board, obs: pd.DataFrame) -> Iterator[FoldFiles]:
-    table = read_parquet(layout.splits(suite, board.dataset) / f"{split_name(board)}.parquet")
+    table = read_roles(layout.splits(suite, board.dataset) / f"{split_name(board)}.parquet")
     for number, rows in table.groupby("fold"):
         fold = int(str(number))
         case = Path(board.id) / layout.fold_name(fold)

@@ -232,7 +232,7 @@ def write_counts(
     if proteins is not None:
         adata.obsm["protein"] = proteins.to_numpy(np.float32)
         adata.uns["protein_names"] = proteins.columns.to_numpy(str)
-    adata.write_h5ad(folder / "counts.h5ad", compression="lzf")
+    adata.write_h5ad(folder / "counts.h5ad", compression="gzip", compression_opts=1)
 
 
 def effect_sizes(effect: States) -> dict[str, Any]:

@@ -27,7 +27,6 @@ RESPONDER = 0.5
 NULL_QUANTILE = 0.95
 MIN_RESPONDERS = 5
 MIN_WIN_RATE = 0.8
-MIN_HALF = 2
 TRUTH_ROLES = ("test", "control_truth")
 Means = Float[np.ndarray, "groups genes"]
 
