@@ -1,0 +1,75 @@
+"""The `heldout` command line: it teaches, and its errors are one line with exit code 1."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from leaderboard.submission.cli import app
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the hand-written files of the repository in a folder of its own."""
+    shutil.copytree(ROOT / "leaderboard/entries", tmp_path / "leaderboard/entries")
+    for name in ("models", "tasks"):
+        shutil.copytree(ROOT / "leaderboard" / name, tmp_path / "leaderboard" / name)
+    shutil.copy2(ROOT / "leaderboard/profiles.py", tmp_path / "leaderboard")
+    (tmp_path / "data").mkdir()
+    for name in ("params.yaml", "data/datasets.yaml"):
+        shutil.copy2(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_help_says_what_every_command_does() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).output
+    for command in ("sync", "freeze", "scores", "publish"):
+        assert command in shown
+        alone = CliRunner().invoke(app, [command, "--help"])
+        assert alone.exit_code == 0
+        assert len(alone.output.split("Usage:")[1].split()) > 10, "says more than its usage"
+
+
+def test_sync_writes_an_edited_pipeline_back_and_check_refuses_it(tree: Path) -> None:
+    path = tree / "leaderboard/entries/majority/dvc.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("stages.predict", "stages.pwned"), encoding="utf-8")
+    refused = CliRunner().invoke(app, ["sync", "--check"])
+    assert refused.exit_code == 1
+    assert "dvc.yaml of ['majority'] is not what its entry.yaml gives" in refused.output
+    written = CliRunner().invoke(app, ["sync"])
+    assert (written.exit_code, written.output) == (0, "Written: majority.\n")
+    assert path.read_text(encoding="utf-8") == text
+    assert CliRunner().invoke(app, ["sync", "--check"]).exit_code == 0
+
+
+def test_a_dataset_without_a_key_under_boards_is_named(tree: Path) -> None:
+    path = tree / "data/datasets.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("  sim_screen:", "  sim_other:"), encoding="utf-8")
+    refused = CliRunner().invoke(app, ["sync"])
+    assert refused.exit_code == 1
+    assert "`boards` has no key for ['sim_other']" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["freeze"], "Name the datasets to freeze, or say --all."),
+        (["freeze", "nowhere"], "has no dataset 'nowhere'"),
+        (["scores", "known_truth"], "no score table"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_1(
+    tree: Path, arguments: list[str], message: str
+) -> None:
+    assert tree.is_dir()
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert done.output.startswith("ERROR ")
+    assert message in done.output
+    assert "Traceback" not in done.output
