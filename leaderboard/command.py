@@ -9,18 +9,24 @@ from typing import Any
 from leaderboard.errors import HeldoutError
 
 
+def _is_of_disk(error: BaseException | None) -> bool:
+    """Whether a read or write failed; HDF5 raises a RuntimeError while it closes a file."""
+    is_hdf5 = isinstance(error, RuntimeError) and "file write failed" in str(error)
+    return is_hdf5 or isinstance(error, OSError)
+
+
 def _silence_hdf5() -> None:
     """Leave out what HDF5 says of a full disk once more for every object that it closes.
 
-    Cython prints such errors through both hooks. An OSError that matters is caught below.
+    Cython prints such errors through both hooks. One that matters is caught below.
     """
 
     def except_hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if not isinstance(error, OSError):
+        if not _is_of_disk(error):
             sys.__excepthook__(kind, error, trace)
 
     def unraisable_hook(unraisable: "sys.UnraisableHookArgs") -> None:
-        if not isinstance(unraisable.exc_value, OSError):
+        if not _is_of_disk(unraisable.exc_value):
             sys.__unraisablehook__(unraisable)
 
     sys.excepthook, sys.unraisablehook = except_hook, unraisable_hook
@@ -39,7 +45,15 @@ def run(main: Callable[..., None], arguments: list[str]) -> None:
     except HeldoutError as error:
         sys.stderr.write(f"ERROR {type(error).__name__}: {error}\n")
         raise SystemExit(1) from None
-    except OSError as error:
+    except MemoryError as error:
+        sys.stderr.write(
+            f"ERROR MemoryError: out of memory ({error}). Nothing half written was kept, finished "
+            "folds stay in data/work; run again with more memory or a smaller tier.\n"
+        )
+        raise SystemExit(1) from None
+    except (OSError, RuntimeError) as error:
+        if not _is_of_disk(error):
+            raise
         sys.stderr.write(
             f"ERROR {type(error).__name__}: {' '.join(str(error).split())}. Nothing half written "
             "was kept; free disk space or mend the file, then run again.\n"

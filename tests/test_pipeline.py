@@ -261,7 +261,9 @@ def test_an_unknown_expectation_type_in_a_contract_is_refused(project: Project) 
 @pytest.fixture
 def flaky(project: Project) -> Iterator[Project]:
     """Add an entry whose model does what the file ``behaviour`` says."""
-    (project.root / "leaderboard/models/flaky.py").write_text(FLAKY_MODEL, encoding="utf-8")
+    # Another comment every time: DVC's run cache would bring back what an equal model wrote.
+    model = f"{FLAKY_MODEL}\n# {os.urandom(8).hex()}\n"
+    (project.root / "leaderboard/models/flaky.py").write_text(model, encoding="utf-8")
     folder = project.root / "leaderboard/entries/flaky"
     shutil.copytree(project.root / "leaderboard/entries/majority", folder)
     for lock in folder.glob("dvc.*"):
