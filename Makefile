@@ -7,8 +7,9 @@ export GX_ANALYTICS_ENABLED := False
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 INSTALLED := $(VENV)/.installed
+FULL = $(dir $(shell grep -l '^tier: full' leaderboard/entries/*/entry.yaml))
 
-.PHONY: leaderboard real check test mlflow-ui lock clean
+.PHONY: leaderboard real full bench check test mlflow-ui lock clean
 .DEFAULT_GOAL := leaderboard
 
 leaderboard: $(INSTALLED) ## Simulated boards recomputed, real boards from committed results, site built.
@@ -17,6 +18,13 @@ leaderboard: $(INSTALLED) ## Simulated boards recomputed, real boards from commi
 
 real: $(INSTALLED) ## Fetch, predict and score the public_small suite (downloads about 12 MB).
 	dvc repro data/real/dvc.yaml
+
+full: $(INSTALLED) ## Entries of the full tier on the real suites (hours; a GPU helps).
+	$(VENV)/bin/python -m pip install --quiet --editable '.[scvi]'
+	dvc repro $(FULL:%=%dvc.yaml)
+
+bench: $(INSTALLED) ## Our perturbation scores beside cell-eval2's, seconds and memory, in one run.
+	python -m tests.bench
 
 check: $(INSTALLED) ## Style, types, imports, fast tests.
 	ruff format --check leaderboard stages tests

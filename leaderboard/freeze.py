@@ -29,9 +29,23 @@ def split_digests(obs: pd.DataFrame, boards: Sequence[Board], rule: FoldRule) ->
     return digests
 
 
-def board_constants(adata: "AnnData", roles: pd.DataFrame, board: Board) -> dict[str, Any]:
+def board_constants(
+    adata: "AnnData", roles: pd.DataFrame, strata: pd.DataFrame, board: Board
+) -> dict[str, Any]:
     """Return the constants of one board, rounded as they are frozen."""
-    return as_plain(TASKS[board.task].freeze(adata, roles, board, metrics_of(board.task)))
+    found = TASKS[board.task].freeze(adata, roles, board, metrics_of(board.task))
+    return as_plain(found | ({"strata": _by_fold(strata)} if len(strata) else {}))
+
+
+def _by_fold(strata: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
+    """Return stratum to fold to sorted units."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in strata.itertuples(index=False):
+        found.setdefault(str(row.stratum), {}).setdefault(str(row.fold), []).append(str(row.unit))
+    return {
+        name: {k: sorted(units) for k, units in sorted(by_fold.items())}
+        for name, by_fold in sorted(found.items())
+    }
 
 
 def check_constants(frozen: Mapping[str, Any], found: Mapping[str, Any], board: str) -> None:

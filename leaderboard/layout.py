@@ -52,6 +52,11 @@ def audit(suite: str, dataset: str) -> Path:
     return DATA / "audit" / suite / f"{dataset}.json"
 
 
+def tier_of(suite: str, tier: str) -> str:
+    """Folder of what an entry writes about a suite: the full tier stays out of the default run."""
+    return f"full/{suite}" if tier == "full" else suite
+
+
 def predictions(suite: str, dataset: str, entry: str) -> Path:
     """Folder of ``<board>/fold-<k>-seed-<s>.parquet`` (predict)."""
     return DATA / "predictions" / suite / dataset / entry
@@ -95,3 +100,8 @@ def fold_name(fold: int) -> str:
 def prediction_name(fold: int, seed: int) -> str:
     """File of one fold and seed inside a board's folder."""
     return f"fold-{fold}-seed-{seed}.parquet"
+
+
+def cells_of(prediction: Path) -> Path:
+    """Path of the predicted cells beside a prediction."""
+    return prediction.with_suffix(".cells.parquet")

@@ -3,8 +3,9 @@
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from leaderboard.io import (
     write_parquet,
 )
 from leaderboard.models import MODELS
-from leaderboard.spec import Annotator, Board, Log, Model, PerturbPredictor, RunContext
+from leaderboard.spec import Answer, Board, Log, Model, RunContext, Task
 from leaderboard.tasks import TASKS
 from leaderboard.tracking import Tracker, device, peak_memory_mb
 
@@ -53,7 +54,13 @@ class Plan:
     key: str
     """Digest of the entry and the code, so that a resumed run mixes no two versions."""
     is_controls: bool = False
+    tier: str = "default"
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def written_under(self) -> str:
+        """Return the folder of outputs in place of the suite's."""
+        return layout.tier_of(self.suite, self.tier)
 
     def folder_of(self, model: str) -> Path:
         """Return the folder of a plug-in's boards inside the entry's folder."""
@@ -85,12 +92,8 @@ def predict_dataset(plan: Plan, tracker: Tracker) -> None:
     started = time.time()
     boards: dict[str, Any] = {}
     with tracker.entry(plan.entry, plan.dataset, plan.tags) as run_id:
-        for model in plan.models:
-            for board in plan.boards:
-                if board.task not in MODELS[model].tasks:
-                    continue
-                folder = plan.folder_of(model) / board.id
-                boards[folder.as_posix()] = _predict_board(plan, model, board, work, tracker)
+        for board in plan.boards:
+            boards |= _predict_board(plan, board, work, tracker)
     record = {
         "schema": 1,
         "entry": plan.entry,
@@ -105,65 +108,104 @@ def predict_dataset(plan: Plan, tracker: Tracker) -> None:
         "seconds": round(time.time() - started, 2),
         "boards": boards,
     }
-    target = layout.predictions(plan.suite, plan.dataset, plan.entry)
+    target = layout.predictions(plan.written_under, plan.dataset, plan.entry)
     with write_folder_then_rename(target) as temporary:
         for board_folder in boards:
             shutil.copytree(work / "predictions" / board_folder, temporary / board_folder)
-    write_json(layout.run(plan.suite, plan.dataset, plan.entry), record)
+    write_json(layout.run(plan.written_under, plan.dataset, plan.entry), record)
     shutil.rmtree(work.parent)
 
 
 def _predict_board(
-    plan: Plan, name: str, board: Board, work: Path, tracker: Tracker
-) -> dict[str, Any]:
-    """Predict all folds of a board; return its part of the run record."""
-    cases = layout.cases(plan.suite, plan.dataset) / board.id
-    n_folds = len(list(cases.glob("fold-*")))
-    folder = work / "predictions" / plan.folder_of(name) / board.id
-    records: dict[str, Any] = {}
+    plan: Plan, board: Board, work: Path, tracker: Tracker
+) -> dict[str, dict[str, Any]]:
+    """Predict all folds of a board with every model; return its parts of the run record.
+
+    The models of one entry share the inputs of a fold: reading them takes longer than most of the
+    controls need to answer.
+    """
+    n_folds = len(list((layout.cases(plan.suite, plan.dataset) / board.id).glob("fold-*")))
+    models = [name for name in plan.models if board.task in MODELS[name].tasks]
+    records: dict[str, dict[str, Any]] = {name: {} for name in models}
     todo = [_Fold(board=board, fold=k, seed=s) for k in range(n_folds) for s in plan.seeds]
-    for item in tqdm(todo, desc=f"{plan.entry}: {name} on {board.id}", unit="fold"):
+    for item in tqdm(todo, desc=f"{plan.entry} on {board.id}", unit="fold"):
+        case = _FoldInputs(plan, item)
         file = layout.prediction_name(item.fold, item.seed)
-        kept = work / "records" / plan.folder_of(name) / board.id / f"{file}.json"
-        if not kept.is_file():
-            write_json(kept, _predict_fold(plan, name, item, folder / file, tracker))
-        records[file.removesuffix(".parquet")] = read_json(kept)
-    failed = {k: r["failed"] for k, r in records.items() if "failed" in r}
+        for name in models:
+            folder = plan.folder_of(name) / board.id
+            kept = work / "records" / folder / f"{file}.json"
+            if not kept.is_file():
+                target = work / "predictions" / folder / file
+                write_json(kept, _predict_fold(plan, name, case, target, tracker))
+            records[name][file.removesuffix(".parquet")] = read_json(kept)
+    return {
+        (plan.folder_of(name) / board.id).as_posix(): _finish_board(plan, name, board, work, folds)
+        for name, folds in records.items()
+    }
+
+
+def _finish_board(
+    plan: Plan, name: str, board: Board, work: Path, folds: Mapping[str, Any]
+) -> dict[str, Any]:
+    failed = {k: r["failed"] for k, r in folds.items() if "failed" in r}
     reason = "; ".join(f"{k}: {v}" for k, v in failed.items())[:REASON_LENGTH]
     status = {"status": "failed" if failed else "complete", "reason": reason}
+    folder = work / "predictions" / plan.folder_of(name) / board.id
     write_json(folder / "status.json", status)
-    return {**status, "folds": records}
+    return {**status, "folds": folds}
+
+
+class _FoldInputs:
+    """The inputs of one fold, read when they are first asked for and then kept."""
+
+    def __init__(self, plan: Plan, item: _Fold) -> None:
+        self.item = item
+        self.folder = layout.cases(plan.suite, plan.dataset) / item.case
+        self._limits = plan.limits
+
+    @cached_property
+    def sha256(self) -> str:
+        return sha256_folder(self.folder)
+
+    @cached_property
+    def inputs(self) -> tuple["AnnData", int]:
+        """Return the inputs with capped training, and the number of training cells."""
+        return cap_training(read_h5ad(self.folder / "inputs.h5ad"), self._limits, self.item.seed)
+
+    @cached_property
+    def queries(self) -> pd.DataFrame | None:
+        asked = self.folder / "queries.parquet"
+        return read_parquet(asked) if asked.is_file() else None
 
 
 def _predict_fold(
-    plan: Plan, name: str, item: _Fold, target: Path, tracker: Tracker
+    plan: Plan, name: str, case: _FoldInputs, target: Path, tracker: Tracker
 ) -> dict[str, Any]:
-    cases = layout.cases(plan.suite, plan.dataset) / item.case
-    model = MODELS[name]
-    parameters = dict(plan.models[name])
-    sha256 = sha256_folder(cases)
+    item, model, parameters = case.item, MODELS[name], dict(plan.models[name])
+    inputs, n_train = case.inputs
+    sha256 = case.sha256
     facts = {
         "name": f"{item.board.id}/{layout.fold_name(item.fold)}",
         "digest": hashlib.md5(sha256.encode(), usedforsecurity=False).hexdigest(),
         "sha256": sha256,
+        "split_sha256": plan.splits.get(item.board.id, "not frozen"),
     }
-    inputs, n_train = cap_training(read_h5ad(cases / "inputs.h5ad"), plan.limits, item.seed)
-    asked = cases / "queries.parquet"
-    queries = read_parquet(asked) if asked.is_file() else None
     params = {"model": name, "board": item.board.id, "fold": item.fold, "seed": item.seed}
-    facts["split_sha256"] = plan.splits.get(item.board.id, "not frozen")
     logged = {**params, **parameters, "n_train": n_train, "threads": plan.threads}
     with tracker.fold(f"{name} {facts['name']} seed {item.seed}", logged, facts) as (run_id, log):
         started = time.time()
         run = _context(plan, model, item, log)
-        result = _answer(model, parameters, (inputs, queries), run)
+        asked = (inputs.copy(), case.queries)
+        result = _answer(model, parameters, asked, TASKS[item.board.task], run)
         seconds = round(time.time() - started, 3)
         log("seconds", seconds, 0)
         tracker.tag({"outcome": "failed" if isinstance(result, str) else "complete"})
     record = {"mlflow_run": run_id, "seconds": seconds, "n_train": n_train, "inputs_sha256": sha256}
     if isinstance(result, str):
         return {**record, "failed": result}
-    write_parquet(target, result)
+    if result.cells is not None:
+        write_parquet(layout.cells_of(target), result.cells)
+    write_parquet(target, result.table)
     return record
 
 
@@ -182,11 +224,12 @@ def _answer(
     model: Model,
     parameters: Mapping[str, Any],
     case: tuple["AnnData", pd.DataFrame | None],
+    task: Task,
     run: RunContext,
-) -> pd.DataFrame | str:
+) -> Answer | str:
     """Return the checked prediction, or why the adapter failed."""
     try:
-        return _checked_answer(model, parameters, case, run)
+        return _checked_answer(model, parameters, case, task, run)
     except (MemoryError, OSError, LeakageError):
         raise
     except PredictionError as error:
@@ -203,22 +246,13 @@ def _checked_answer(
     model: Model,
     parameters: Mapping[str, Any],
     case: tuple["AnnData", pd.DataFrame | None],
+    task: Task,
     run: RunContext,
-) -> pd.DataFrame:
-    inputs, queries = case
+) -> Answer:
     adapter: Any = model.load(**parameters)
-    task = "cell_type_annotation" if queries is None else "perturbation_prediction"
-    if queries is None and isinstance(adapter, Annotator):
-        prediction = adapter.annotate(inputs, run)
-        keys = pd.DataFrame({"cell_id": inputs.obs_names[inputs.obs["role"] == "test"]})
-        names: Sequence[str] = sorted(inputs.obs["cell_type"].dropna().astype(str).unique())
-    elif queries is not None and isinstance(adapter, PerturbPredictor):
-        prediction = adapter.predict(inputs, queries, run)
-        keys, names = queries, list(map(str, inputs.var_names))
-    else:
-        raise TypeError(f"{model.name} does not answer {task}")
-    TASKS[task].check_prediction(prediction, keys, names)
-    return prediction
+    if not isinstance(adapter, task.capability):
+        raise TypeError(f"{model.name} does not answer {task.name}")
+    return task.ask(adapter, *case, run)
 
 
 def cap_training(inputs: "AnnData", limits: TierLimits, seed: int) -> tuple["AnnData", int]:

@@ -17,15 +17,31 @@ def size_factors(counts: Counts, obs: pd.DataFrame, kind: str) -> Float[np.ndarr
     return np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
 
 
+def cell_scale(
+    factors: Float[np.ndarray, " cells"], target_sum: float
+) -> Float[np.ndarray, " cells"]:
+    """Return what each cell's counts are multiplied by: 0 for a cell without counts."""
+    scale: Float[np.ndarray, " cells"] = np.zeros_like(factors)
+    np.divide(target_sum, factors, out=scale, where=factors > 0)
+    return scale
+
+
 def log_normalise(
     counts: Counts, factors: Float[np.ndarray, " cells"], target_sum: float
 ) -> Counts:
     """Return log1p(counts / factor * target sum), float64 and sparse; a cell of zeros stays so."""
-    scale = np.divide(target_sum, factors, out=np.zeros_like(factors), where=factors > 0)
     scaled = sp.csr_matrix(counts, dtype=np.float64, copy=True)
-    scaled.data *= np.repeat(scale, np.diff(scaled.indptr))
+    scaled.data *= np.repeat(cell_scale(factors, target_sum), np.diff(scaled.indptr))
     np.log1p(scaled.data, out=scaled.data)
     return scaled
+
+
+def log_counts_of(
+    counts: Counts, cells: Int[np.ndarray, " chosen"], scale: Float[np.ndarray, " cells"]
+) -> tuple[Counts, Float[np.ndarray, " entries"]]:
+    """Return the rows of some cells and log1p(count * scale) of their stored entries, float64."""
+    rows = counts[cells]
+    return rows, np.log1p(rows.data * np.repeat(scale[cells], np.diff(rows.indptr)))
 
 
 def group_moments(
@@ -50,12 +66,6 @@ def group_moments(
     variance[n < 2] = np.nan
     mean[n == 0] = np.nan
     return n, mean, np.maximum(variance, 0.0)
-
-
-def weighted_means(values: Counts, weights: sp.csr_matrix) -> Float[np.ndarray, "groups genes"]:
-    """Return means under non-negative weights, one row of ``weights`` (groups x cells) a group."""
-    total = np.asarray(weights.sum(axis=1)).ravel()
-    return _dense(weights @ values) / total[:, None]
 
 
 def _dense(matrix: sp.csr_matrix) -> Float[np.ndarray, "groups genes"]:

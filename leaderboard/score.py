@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,13 @@ import pandas as pd
 from leaderboard.errors import UndefinedScoreError
 from leaderboard.io import FAILURE_COLUMNS, SCORE_COLUMNS
 from leaderboard.metrics import METRICS
-from leaderboard.spec import Board, Evidence, Metric, Observation, ScoreValue
+from leaderboard.metrics._cells import CellSample, build_samples, build_truths
+from leaderboard.profiles import target_genes
+from leaderboard.spec import CONTROL, Board, Evidence, Metric, Observation, ScoreValue
 from leaderboard.tasks import TASKS
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 def metrics_of(task: str) -> list[Metric]:
@@ -43,7 +48,7 @@ def _value(observation: Observation, metric: Metric) -> ScoreValue:
         fold=observation.fold,
         metric=metric.name,
         unit=observation.unit,
-        n=observation.n,
+        n=observation.n if metric.count is None else sum(map(metric.count, observation.parts)),
         value=None,
         status="undefined",
         reason=observation.undefined,
@@ -59,6 +64,32 @@ def _value(observation: Observation, metric: Metric) -> ScoreValue:
     if not values:
         return replace(undefined, reason=reasons[0])
     return replace(undefined, value=float(np.mean(values)), status="ok", reason="")
+
+
+def cell_samples(
+    cells: pd.DataFrame, scored: "AnnData", perturbations: Sequence[str], target_sum: float
+) -> dict[tuple[str, str], CellSample]:
+    """Pair the predicted cells of one fold with the true ones.
+
+    Parameters
+    ----------
+    cells
+        ``perturbation context draw`` + genes, in log1p of counts scaled to ``target_sum``.
+    scored
+        Counts of the test and ``control_truth`` cells.
+    perturbations
+        All that the panel holds: no metric looks at their targets but those of one's own choice.
+    """
+    genes = list(map(str, scored.var_names))
+    truths = build_truths(
+        scored.X,
+        scored.obs[["perturbation", "context", "role"]].astype(str),
+        genes,
+        factors=scored.obs["size_factor"].to_numpy(dtype=np.float64),
+        target_sum=target_sum,
+        targets=target_genes([p for p in perturbations if p != CONTROL]),
+    )
+    return build_samples(cells, truths)
 
 
 def failed_board(

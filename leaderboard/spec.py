@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -54,6 +54,14 @@ class BoardLine:
     """Perturbation boards: the ``obs`` column that is the context of a query."""
     size_factor: Literal["panel", "total"] = "panel"
     """What a cell's counts are divided by: its panel total or ``total_counts_all_genes``."""
+    cells: int = 0
+    """Perturbation boards: cells of every query that a model may draw besides its mean; 0: none."""
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Keeps the cells whose ``obs`` columns have one of the values listed; empty keeps all."""
+    variant: str = ""
+    """Tells apart boards of one dataset with the same task and split."""
+    unranked: str = ""
+    """Why this board is shown and never ranked: a declared negative control, too few units."""
     note: str = ""
     """A sentence that every page of the board shows."""
 
@@ -67,7 +75,7 @@ class Board(BoardLine):
     @property
     def split_key(self) -> str:
         """Name of the split's file, and the last part of the board's id."""
-        return f"{self.split}-{self.matches}" if self.matches else self.split
+        return "-".join(filter(None, (self.split, self.matches, self.variant)))
 
     @property
     def id(self) -> str:
@@ -108,8 +116,9 @@ class Splitter:
     assign: Callable[[pd.DataFrame, SplitRequest], pd.DataFrame]
     """From ``obs`` (index ``cell_id``) to rows ``cell_id fold role``; a cell that a fold does not
     use is absent."""
-    column: str | None
-    """The ``obs`` column whose values never appear on both sides; None if cells are held out."""
+    column: Callable[[BoardLine], str | None]
+    """The ``obs`` column of a board whose values never appear in training and in test; None if
+    cells are held out."""
     strata: Callable[[pd.DataFrame, pd.DataFrame, str], pd.DataFrame] | None = None
     """From ``obs``, the rows of ``assign`` and the unit column to rows ``fold unit stratum``."""
 
@@ -143,6 +152,8 @@ class Evidence:
     queries: pd.DataFrame | None = None
     moments: pd.DataFrame | None = None
     groups: pd.DataFrame | None = None
+    samples: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    """Perturbation: what metrics of predicted cells need, by (perturbation, context)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +180,14 @@ class AnnotationUnit:
     predicted: Shaped[np.ndarray, " cells"]
     classes: tuple[str, ...]
     """C_u: the frozen classes of the board with at least 5 cells in this unit."""
+    rare: tuple[str, ...] = ()
+    """Labels of the board outside C or under 1 % of its cells."""
+    is_unseen: Bool[np.ndarray, " cells"] | None = None
+    """Whether the fold's training held no cell of the true label; None means nowhere."""
+    names: tuple[str, ...] = ()
+    """Labels of the columns of ``probability``."""
+    probability: Float[np.ndarray, "cells labels"] | None = None
+    """What the entry gives each label; None if it gave none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +202,27 @@ class PerturbationUnit:
     weight: Float[np.ndarray, " genes"]
     """Weights of the squared error; all zero where none is defined."""
     other_truths: Float[np.ndarray, "others genes"]
-    """The other test truths of the same fold and context."""
+    """The test truths of the same fold and context; one array for all units of a fold."""
+    own: int | None = None
+    """The row of ``other_truths`` that is the unit's own; None if that is left out."""
+    other_norms: Float[np.ndarray, " others"] | None = None
+    """Euclidean lengths of ``other_truths`` - ``control_truth``, where they are known already."""
+    reference: Float[np.ndarray, " genes"]
+    """Equal-weight mean of the training perturbations' profiles in the context, else in all."""
+    n: int
+    n_control: int
+    """Number of test cells, and of ``control_truth`` cells of the context."""
+    variance: Float[np.ndarray, " genes"]
+    control_variance: Float[np.ndarray, " genes"]
+    """Unbiased variance over those cells."""
+    predicted_variance: Float[np.ndarray, " genes"] | None = None
+    """Predicted variance over cells, where the entry gives one."""
+    singles: Float[np.ndarray, " genes"] | None = None
+    """Combinations of two: sum of the measured profiles of the two singles; None if one lacks."""
+    singles_error: Float[np.ndarray, " genes"] | None = None
+    """Squared standard error of ``singles``."""
+    cells: Any = None
+    """What metrics of predicted cells need (``metrics._cells.CellSample``); None if none given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +246,10 @@ class Metric:
     """A new metric is shown but moves no rank until a release turns this on."""
     needs_control: bool = False
     """Undefined where a context has fewer than 100 control cells."""
+    is_pooled: bool = False
+    """Units weigh by their ``n`` in the board's mean: a ratio pooled over units."""
+    count: Callable[[Any], int] | None = None
+    """From the unit record to the ``n`` of the metric's row; None: all scored cells of the unit."""
     display: Callable[[float], float] = field(default=lambda value: value)
     """From the stored board mean to the number that a reader is shown."""
     display_note: str = ""
@@ -224,30 +267,6 @@ class ScoreValue:
     stratum: str = "all"
     status: Status = "ok"
     reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A question asked of a model on a split. Metrics say which tasks they answer."""
-
-    name: str
-    label: str
-    question: str
-    build_case: Callable[[AnnData, pd.DataFrame, Board, str], Case]
-    """(clean dataset, ``cell_id role`` of one fold, board, key of the id hash) to a case."""
-    check_prediction: Callable[[pd.DataFrame, pd.DataFrame, Sequence[str]], None]
-    """(prediction, keys it must answer, names of the genes or classes) raises PredictionError."""
-    observe: Callable[[Sequence[Evidence], Board, Mapping[str, Any]], list[Observation]]
-    """(folds of one seed, board, frozen constants of the board) to the units to score."""
-    failures: Callable[[Sequence[Evidence], Board, Mapping[str, Any]], pd.DataFrame]
-    """Rows of the failure table, without ``entry`` and ``board``."""
-    freeze: Callable[[AnnData, pd.DataFrame, Board, Sequence[Metric]], dict[str, Any]]
-    """(clean dataset, roles of all folds, board, metrics) to the constants of
-    ``data/boards.lock.json``."""
-    ranked_order: tuple[str, ...]
-    """Metrics by which a board's table may be sorted; it is sorted by the first trusted one."""
-    declared_baselines: tuple[str, ...]
-    """Entries that a verdict is judged against, where they ran."""
 
 
 @runtime_checkable
@@ -289,6 +308,54 @@ class PerturbPredictor(Protocol):
         ...
 
 
+@runtime_checkable
+class CellSampler(Protocol):
+    """Draws single cells of every queried perturbation and context, besides their mean."""
+
+    def sample(self, inputs: AnnData, queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
+        """Return ``perturbation context draw`` + every gene, in log1p of scaled counts."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a model says about one fold."""
+
+    table: pd.DataFrame
+    """The prediction, in the task's schema."""
+    cells: pd.DataFrame | None = None
+    """Perturbation: predicted cells, ``perturbation context draw`` + genes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A question asked of a model on a split. Metrics say which tasks they answer."""
+
+    name: str
+    label: str
+    question: str
+    capability: type
+    """The protocol that a model's adapter must have."""
+    ask: Callable[[Any, AnnData, pd.DataFrame | None, RunContext], Answer]
+    """(adapter, inputs, queries, run) to a checked answer; raises PredictionError."""
+    cutter: Callable[[AnnData, pd.DataFrame, Board], Callable[[int, str], Case]]
+    """(clean dataset, ``cell_id fold role``, board) to a function from a fold and the key of the id
+    hash to its case; what folds share is computed once."""
+    check_prediction: Callable[[pd.DataFrame, pd.DataFrame, Sequence[str]], None]
+    """(prediction, keys it must answer, names of the genes or classes) raises PredictionError."""
+    observe: Callable[[Sequence[Evidence], Board, Mapping[str, Any]], list[Observation]]
+    """(folds of one seed, board, frozen constants of the board) to the units to score."""
+    failures: Callable[[Sequence[Evidence], Board, Mapping[str, Any]], pd.DataFrame]
+    """Rows of the failure table, without ``entry`` and ``board``."""
+    freeze: Callable[[AnnData, pd.DataFrame, Board, Sequence[Metric]], dict[str, Any]]
+    """(clean dataset, roles of all folds, board, metrics) to the constants of
+    ``data/boards.lock.json``."""
+    ranked_order: tuple[str, ...]
+    """Metrics by which a board's table may be sorted; it is sorted by the first trusted one."""
+    declared_baselines: tuple[str, ...]
+    """Entries that a verdict is judged against, where they ran."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A way to answer tasks. Heavy imports belong inside ``load``."""
@@ -300,5 +367,7 @@ class Model:
     """Parameters as keywords to an object with the capability of each task."""
     sees_truth: bool = False
     """Control entries only: oracle and shuffled predictor."""
+    is_adversary: bool = False
+    """Control entries only: built to game a metric; must not beat the best simple baseline."""
     is_stochastic: bool = False
     suites: Sequence[str] = ("known_truth", "public_small", "public_large")

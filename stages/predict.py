@@ -48,6 +48,7 @@ def main(suite: str, dataset: str, name: str) -> None:
         threads=params.threads,
         key=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16],
         is_controls=entry.kind == CONTROLS,
+        tier=entry.tier,
         tags={
             "git_commit": git_commit(),
             "release": params.release,

@@ -1,9 +1,9 @@
 """Score one entry's predictions on one dataset."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -22,10 +22,13 @@ from leaderboard.io import (
     write_json,
     write_scores,
 )
-from leaderboard.score import failed_board, failures_of_board, score_board
+from leaderboard.score import cell_samples, failed_board, failures_of_board, score_board
 from leaderboard.spec import Board, Evidence
 from leaderboard.submission.entry import CONTROLS, Entry, boards_of, plugins_of, read_entry
 from leaderboard.tasks import TASKS
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 def main(suite: str, dataset: str, name: str) -> None:
@@ -33,6 +36,7 @@ def main(suite: str, dataset: str, name: str) -> None:
     params, entry = read_params(), read_entry(layout.ENTRIES / name)
     lock = read_json(layout.BOARDS_LOCK)
     boards = boards_of(entry, dataset, suite, params)
+    under = layout.tier_of(suite, entry.tier)
     scores, failures = [], []
     for board in boards:
         if board.id not in lock:
@@ -42,21 +46,33 @@ def main(suite: str, dataset: str, name: str) -> None:
             scores.append(table)
             failures.append(details)
     write_failures(
-        layout.failures(suite, dataset, name), pd.concat([f for f in failures if len(f)])
+        layout.failures(under, dataset, name), pd.concat([f for f in failures if len(f)])
     )
     if entry.kind == CONTROLS:
         adata = read_h5ad(layout.clean(suite, dataset))
-        roles = {b.id: layout.splits(suite, dataset) / f"{split_name(b)}.parquet" for b in boards}
-        constants = {b.id: board_constants(adata, read_roles(roles[b.id]), b) for b in boards}
-        write_json(layout.constants(suite, dataset), constants)
+        folder = layout.splits(suite, dataset)
+        write_json(layout.constants(under, dataset), _constants(adata, folder, boards))
     facts = entry.model_dump(mode="json", by_alias=True)
-    write_json(layout.entry_facts(suite, dataset, name), facts)
-    write_scores(layout.scores(suite, dataset, name), pd.concat(scores))
+    write_json(layout.entry_facts(under, dataset, name), facts)
+    write_scores(layout.scores(under, dataset, name), pd.concat(scores))
+
+
+def _constants(adata: "AnnData", folder: Path, boards: Sequence[Board]) -> dict[str, Any]:
+    """Recompute what is frozen about every board."""
+    return {
+        board.id: board_constants(
+            adata,
+            read_roles(folder / f"{split_name(board)}.parquet"),
+            read_parquet(folder / f"{split_name(board)}.strata.parquet"),
+            board,
+        )
+        for board in boards
+    }
 
 
 def _predictions(suite: str, entry: Entry, name: str, board: Board) -> Iterator[tuple[str, Path]]:
     """Yield the name that rows carry and the folder of the predictions of a board."""
-    root = layout.predictions(suite, board.dataset, name)
+    root = layout.predictions(layout.tier_of(suite, entry.tier), board.dataset, name)
     if entry.kind != CONTROLS:
         yield name, root / board.id
         return
@@ -92,7 +108,7 @@ def _evidence(
     moments = groups = None
     if (at / "moments.parquet").is_file():
         moments, groups = read_parquet(at / "moments.parquet"), read_parquet(at / "groups.parquet")
-    prediction = pd.DataFrame()
+    prediction, samples = pd.DataFrame(), {}
     if folder is not None:
         path = folder / layout.prediction_name(fold, seed)
         prediction = read_parquet(path)
@@ -105,8 +121,21 @@ def _evidence(
             TASKS[board.task].check_prediction(prediction, asked, names)
         except PredictionError as error:
             raise PredictionError(f"{path}: {error}.") from error
+        if layout.cells_of(path).is_file():
+            samples = cell_samples(
+                read_parquet(layout.cells_of(path)),
+                read_h5ad(at / "truth.h5ad"),
+                sorted(set(groups["perturbation"])) if groups is not None else [],
+                float(constants["target_sum"]),
+            )
     return Evidence(
-        fold=fold, seed=seed, prediction=prediction, truth=truth, moments=moments, groups=groups
+        fold=fold,
+        seed=seed,
+        prediction=prediction,
+        truth=truth,
+        moments=moments,
+        groups=groups,
+        samples=samples,
     )
 
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from leaderboard import layout
-from leaderboard.cases import build_case, check_frozen, check_roles, digest, draw, split_name
+from leaderboard.cases import build_cases, check_frozen, check_roles, digest, draw, split_name
 from leaderboard.command import run
 from leaderboard.config import read_dataset, read_params
 from leaderboard.contracts import check_table, raise_if_broken, read_contract
@@ -38,8 +38,7 @@ def main(suite: str, dataset: str) -> None:
             check_roles(roles, adata.obs, board)
             write_parquet(splits / f"{name}.parquet", roles)
             write_parquet(splits / f"{name}.strata.parquet", strata)
-            for fold in range(int(roles["fold"].max()) + 1):
-                case = build_case(adata, roles, board, fold, params.release)
+            for fold, case in build_cases(adata, roles, board, params.release):
                 folder = Path(board.id) / layout.fold_name(fold)
                 _write(case, cases / folder, truth / folder)
                 _write_true_means(case, board, suite, truth / folder)

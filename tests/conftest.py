@@ -4,6 +4,7 @@ Session fixtures are shared by all tests: copy before changing one.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,6 +196,14 @@ def screen_case(screen: "AnnData", screen_roles: pd.DataFrame, screen_board: Boa
     from leaderboard.cases import build_case
 
     return build_case(screen, screen_roles, screen_board, 0, "test")
+
+
+@pytest.fixture(scope="session")
+def sampled_case(screen: "AnnData", screen_roles: pd.DataFrame, screen_board: Board) -> Case:
+    """The same fold of a board that takes 20 cells a query."""
+    from leaderboard.cases import build_case
+
+    return build_case(screen, screen_roles, replace(screen_board, cells=20), 0, "test")
 
 
 def write_truth(case: Case, folder: Path) -> Path:

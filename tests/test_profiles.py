@@ -6,11 +6,12 @@ import pytest
 import scipy.sparse as sp
 
 from leaderboard.profiles import (
+    cell_scale,
     group_moments,
+    log_counts_of,
     log_normalise,
     size_factors,
     target_genes,
-    weighted_means,
 )
 
 
@@ -125,11 +126,23 @@ def test_moments_of_chunks_add_up_to_those_of_the_whole(
     np.testing.assert_allclose(variance[:3], whole_variance[:3], rtol=1e-10)
 
 
-def test_weighted_means_equal_numpy(counts: sp.csr_matrix) -> None:
-    weights = np.random.default_rng(2).random((2, 60))
-    found = weighted_means(sp.csr_matrix(counts, dtype=float), sp.csr_matrix(weights))
-    expected = [np.average(counts.toarray(), axis=0, weights=w) for w in weights]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+def test_a_cell_without_counts_is_scaled_by_nothing() -> None:
+    scale = cell_scale(np.array([0.0, 4.0, 10.0]), 5.0)
+    np.testing.assert_array_equal(scale, [0.0, 1.25, 0.5])
+
+
+def test_the_rows_of_some_cells_equal_those_of_the_whole_normalised_matrix(
+    counts: sp.csr_matrix,
+) -> None:
+    before = counts.copy()
+    factor = size_factors(counts, pd.DataFrame(), "panel")
+    chosen = np.array([7, 0, 7, 59])
+    rows, values = log_counts_of(counts, chosen, cell_scale(factor, 12.5))
+    expected = log_normalise(counts, factor, 12.5)[chosen]
+    found = sp.csr_matrix((values, rows.indices, rows.indptr), shape=rows.shape)
+    assert values.dtype == np.float64
+    np.testing.assert_array_equal(found.toarray(), expected.toarray())
+    np.testing.assert_array_equal(counts.toarray(), before.toarray())
 
 
 def test_targets_of_singles_and_combinations_are_all_named() -> None:

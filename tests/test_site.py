@@ -3,7 +3,6 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Any
@@ -12,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leaderboard.config import DatasetRecord, Params
+from leaderboard.config import Params
 from leaderboard.errors import ConfigError
-from leaderboard.inference.standings import BoardEvidence, EntryFacts, build_standings
+from leaderboard.inference.standings import build_standings
 from leaderboard.io import FAILURE_COLUMNS, write_failures, write_json
 from leaderboard.site import text
 from leaderboard.site.boards import build_board
@@ -27,195 +26,27 @@ from leaderboard.site.pages import (
     render_fragment,
     static_files,
 )
-from leaderboard.site.records import DatasetFacts, EntryRecord, Result, SiteData, TaskText
+from leaderboard.site.records import (
+    SiteData,
+)
 from leaderboard.site.tables import build_table
 from leaderboard.spec import Board
 from stages.render import main as render
+from tests.site_data import (
+    ANNOTATION,
+    HOSTILE,
+    LEVELS,
+    PERTURBATION,
+    entry,
+    evidence,
+    facts,
+    failure,
+    html_of,
+    site,
+)
+from tests.site_screen import screen_site
 
 ROOT = Path(__file__).parents[1]
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-DONORS = [f"D{k}" for k in range(8)]
-LEVELS = {"logistic-regression": 0.80, "majority": 0.10, "nearest-centroid": 0.7, "net": 0.82}
-ANNOTATION, PERTURBATION = "cell_type_annotation", "perturbation_prediction"
-
-
-def facts(name: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "schema": 1, "name": name, "description": f"About {name}.", "kind": "model", "model": "m",
-        "parameters": {"k": 3}, "plugins": {}, "baseline": name != "net", "tier": "default",
-        "state": "active", "authors": ["A. Author"], "licence": {"code": "MIT", "weights": "none"},
-        "weights": "none", "pretraining": [], "exposure": {}, "skip": {}, **changes,
-    }  # fmt: skip
-
-
-def entry(name: str, **changes: Any) -> EntryRecord:
-    return EntryRecord(id=name, facts=facts(name, **changes), tasks=(ANNOTATION,))
-
-
-def rows(board: Board, metric: str, levels: Mapping[str, float]) -> pd.DataFrame:
-    rng = np.random.default_rng(3)
-    shift = dict(zip(DONORS, rng.normal(0, 0.02, len(DONORS)), strict=True))
-    table = [
-        {
-            "entry": name, "board": board.id, "fold": k, "seed": 0, "metric": metric, "unit": unit,
-            "stratum": "all", "value": level + shift[unit] + 0.004 * (k % 3) * (name == "net"),
-            "n": 100, "status": "ok", "reason": "",
-        }
-        for name, level in levels.items()
-        for k, unit in enumerate(DONORS)
-    ]  # fmt: skip
-    return pd.DataFrame(table)
-
-
-def evidence(
-    board: Board, *, metric: str = "macro_f1", levels: Mapping[str, float] = LEVELS, **changes: Any
-) -> BoardEvidence:
-    floor, ceiling = (0.1, 1.0) if metric == "macro_f1" else (0.0, -4.0)
-    constants = {
-        "floor": floor, "ceiling": ceiling, "ceiling_low": ceiling, "ceiling_high": ceiling,
-        "ceiling_kind": "true labels", "trusted": True, "reason": "",
-    }  # fmt: skip
-    kinds = {"net": "model", "oracle": "control"}
-    entries = {
-        name: EntryFacts(
-            name=name, kind=kinds.get(name, "baseline"), tier="default",
-            verification="reproduced", weights="none",
-        )
-        for name in levels
-    }  # fmt: skip
-    fields: dict[str, Any] = {
-        "suite": "known_truth", "release": "2026.1", "source": "recomputed",
-        "scores": rows(board, metric, levels), "entries": entries,
-        "constants": {"metrics": {metric: constants}, "classes": ["A", "B"]},
-        "findings": [{"severity": "ok"}] * 5,
-    }  # fmt: skip
-    return BoardEvidence(board=board, **{**fields, **changes})
-
-
-def dataset(name: str, **changes: Any) -> DatasetFacts:
-    record = DatasetRecord.model_validate({
-        "title": f"Title of {name}", "summary": "Cells.", "source": name, "parameters": {"seed": 1},
-        "obs": ["donor_id"], "library": "library", "expected": {"cells": 10, "genes": 5},
-        "licence": {"repository": "MIT", "data": "unknown"},
-        "citation": {"text": "Someone 2020", "doi": "10.1000/x.1"}, "organism": "Homo sapiens",
-    })  # fmt: skip
-    promise = {
-        "promise": "Every cell has counts.", "success": True, "element_count": 10,
-        "unexpected_count": 0, "first_ids": [], "problem": "",
-    }  # fmt: skip
-    validation = {
-        "cells": 10, "genes": 5, "contracts": [{"contract": "counts", "results": [promise]}],
-        "composition": {
-            "columns": {"donor_id": {"D0": 4, "D1": 6}},
-            "pairs": {"donor_id x batch": {"rows": ["D0", "D1"], "columns": ["b0", "b1"],
-                                           "cells": [[4, 0], [0, 6]]}},
-        },
-    }  # fmt: skip
-    fields: dict[str, Any] = {
-        "name": name, "suite": "known_truth", "source": "recomputed", "record": record,
-        "validation": validation,
-        "audit": [{"check": "groups", "severity": "ok", "board": "b", "fold": 0, "n": 0, "ids": [],
-                   "message": "none"}],
-        "digests": {f"{ANNOTATION}-donor": "ab" * 32},
-    }  # fmt: skip
-    return DatasetFacts(**{**fields, **changes})
-
-
-def failure(kind: str, board: str, **changes: Any) -> dict[str, Any]:
-    fields = {
-        "entry": "net", "board": board, "fold": 0, "seed": 0, "kind": kind, "unit": "D0",
-        "subject": "A", "position": 0, "key": "B", "value": 0.5, "n": 20,
-    }  # fmt: skip
-    return {**fields, **changes}
-
-
-def site(*, hostile: bool = False) -> SiteData:
-    """A simulated board with its random twin, a committed real one, and one without scores."""
-    boards = [
-        Board(dataset="sim", task=ANNOTATION, split="donor", unit="donor_id", note="A note."),
-        Board(dataset="sim", task=ANNOTATION, split="random", matches="donor", unit="donor_id"),
-        Board(dataset="real", task=ANNOTATION, split="donor", unit="donor_id"),
-        Board(dataset="empty", task=ANNOTATION, split="donor", unit="donor_id"),
-    ]
-    levels = {**LEVELS, "oracle": 1.0}
-    found = [evidence(board, levels=levels) for board in boards[:2]]
-    found.append(evidence(boards[2], suite="public_small", source="committed"))
-    standings = {e.board.id: build_standings(e, None) for e in found}
-    standings[boards[0].id] = build_standings(found[0], found[1])
-    entries = {name: entry(name) for name in LEVELS}
-    entries["controls"] = entry("controls", kind="controls", model=None, plugins={"oracle": {}})
-    entries["later"] = entry("later", state="not_run", baseline=False)
-    run = {"seconds": 90.0, "peak_memory_mb": 1500, "device": "cpu", "threads": 2,
-           "mlflow_run": "f" * 32, "tags": {"dvc_cases": "c" * 32}}  # fmt: skip
-    lists = [
-        failure("confusion", boards[0].id),
-        failure("confusion", boards[0].id, key="A", n=30),
-        failure("confident_error", boards[0].id, value=0.97),
-    ]
-    data = SiteData(
-        release="2026.1",
-        boards=boards,
-        standings=standings,
-        datasets={
-            "sim": dataset("sim"),
-            "real": dataset("real", suite="public_small", source="committed"),
-            "empty": dataset("empty", suite="public_small", source="committed", validation=None,
-                             audit=None),
-        },
-        entries=dict(sorted(entries.items())),
-        results=[
-            Result(entry="net", dataset="sim", source="recomputed", facts=facts("net"), run=run,
-                   code_commit="unknown", scores_sha256="d" * 64, failures=lists),
-            Result(entry="net", dataset="real", source="committed", facts=facts("net"), run=None,
-                   code_commit="e" * 40, scores_sha256="",
-                   boards={boards[2].id: {"predictions_sha256": "1" * 64}}),
-        ],
-        tasks={ANNOTATION: TaskText(label="Cell type annotation", question="Which cell is this?")},
-        citations={"macro_f1": "Someone 2009"},
-    )  # fmt: skip
-    return _made_hostile(data) if hostile else data
-
-
-def _made_hostile(data: SiteData) -> SiteData:
-    changed = facts(
-        HOSTILE, description=HOSTILE, authors=[HOSTILE], pretraining=[HOSTILE],
-        parameters={HOSTILE: HOSTILE}, skip={data.boards[3].id: HOSTILE}, baseline=False,
-        licence={"code": "javascript:alert(1)", "weights": HOSTILE},
-        exposure={"sim": {"status": "unknown", "evidence": HOSTILE}},
-    )  # fmt: skip
-    swapped = json.loads(json.dumps(dict(data.standings)).replace('"D0"', json.dumps(HOSTILE)))
-    for found in swapped.values():
-        for row in found["rows"]:
-            row["name"] = HOSTILE
-    record = data.datasets["sim"].record.model_copy(update={"title": HOSTILE, "summary": HOSTILE})
-    datasets = {**data.datasets, "sim": replace(data.datasets["sim"], record=record)}
-    entries = {**data.entries, "net": EntryRecord(id="net", facts=changed, tasks=(ANNOTATION,))}
-    lists = [
-        failure(kind, data.boards[0].id, subject=HOSTILE, key=key, unit=HOSTILE)
-        for kind, key in (("confusion", "javascript:alert(1)"), ("confident_error", HOSTILE))
-    ]
-    results = [replace(data.results[0], failures=lists), *data.results[1:]]
-    return replace(data, standings=swapped, datasets=datasets, entries=entries, results=results)
-
-
-class Reader(HTMLParser):
-    """Collect what a browser would load, follow or run."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {k: v or "" for k, v in attrs}))
-
-    @property
-    def ids(self) -> list[str]:
-        return [attributes["id"] for _, attributes in self.tags if "id" in attributes]
-
-
-def html_of(pages: Mapping[str, str]) -> dict[str, Reader]:
-    return {path: Reader(body) for path, body in pages.items() if path.endswith(".html")}
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +57,12 @@ def data() -> SiteData:
 @pytest.fixture(scope="module")
 def pages(data: SiteData) -> dict[str, str]:
     return build_pages(data)
+
+
+@pytest.fixture(scope="module", params=["small", "screen"])
+def whole(request: pytest.FixtureRequest, pages: dict[str, str]) -> dict[str, str]:
+    """Pages of both synthetic sites."""
+    return pages if request.param == "small" else build_pages(screen_site())
 
 
 @pytest.mark.parametrize(
@@ -259,7 +96,25 @@ def pages(data: SiteData) -> dict[str, str]:
         (text.listing(["A", "B", "C"]), "A, B and C"),
         (text.listing(list("ABCDEFGH"), 3), "A, B and 6 more"),
         (text.unit_word("donor_id", 1), "donor"),
-        (text.held_out("random-donor"), "cells dealt at random"),
+        (text.held_out("random-donor"), "cells dealt at random (twin of unseen donors)"),
+        (text.held_out("perturbation-k562"), "unseen perturbations (K562)"),
+        (text.held_out("combination-k562"), "unseen combinations (K562)"),
+        (
+            text.held_out("random-perturbation-k562"),
+            "cells dealt at random (twin of unseen perturbations, K562)",
+        ),
+        (text.held_out("perturbation-no_signal"), "unseen perturbations (no signal)"),
+        (text.held_out("context"), "unseen contexts"),
+        (text.held_out("tissue"), "unseen tissues"),
+        (text.held_out("time"), "unseen time points"),
+        (text.measure(0.00123), ".0012"),
+        (text.measure(-0.0341), "\N{MINUS SIGN}.034"),
+        (text.measure(0.9), ".900"),
+        (text.measure(41.26), "41.3"),
+        (text.measure(20000.0), "20,000"),
+        (text.measure(2e-7), "2.0e\N{MINUS SIGN}07"),
+        (text.measure(-3e7), "\N{MINUS SIGN}3.0e+07"),
+        (text.measure(1e-16), ".000"),
     ],
 )
 def test_numbers_and_words_are_written_one_way(written: str, expected: str) -> None:
@@ -275,9 +130,9 @@ def test_standings_table_is_the_golden_one(
     golden("standings.html", re.sub(r"\n\s*\n+", "\n", html))
 
 
-def test_every_internal_link_resolves(pages: dict[str, str]) -> None:
-    readers = html_of(pages)
-    there = {*pages, *static_files()}
+def test_every_internal_link_resolves(whole: dict[str, str]) -> None:
+    readers = html_of(whole)
+    there = {*whole, *static_files()}
     for path, reader in readers.items():
         for _, attributes in reader.tags:
             link = attributes.get("href", attributes.get("src", ""))
@@ -289,20 +144,20 @@ def test_every_internal_link_resolves(pages: dict[str, str]) -> None:
             assert not fragment or fragment in readers[full].ids, f"{path} links to {link}"
 
 
-def test_no_page_repeats_an_id(pages: dict[str, str]) -> None:
-    for path, reader in html_of(pages).items():
+def test_no_page_repeats_an_id(whole: dict[str, str]) -> None:
+    for path, reader in html_of(whole).items():
         assert len(set(reader.ids)) == len(reader.ids), path
 
 
-def test_pages_load_nothing_from_elsewhere_and_carry_no_inline_code(pages: dict[str, str]) -> None:
-    for path, reader in html_of(pages).items():
+def test_pages_load_nothing_from_elsewhere_and_carry_no_inline_code(whole: dict[str, str]) -> None:
+    for path, reader in html_of(whole).items():
         for tag, attributes in reader.tags:
             assert tag not in {"script", "img", "iframe", "style", "form", "object"}, path
             assert "style" not in attributes, path
             assert not [name for name in attributes if name.startswith("on")], path
             if tag != "a":
                 assert "//" not in attributes.get("href", "") + attributes.get("src", ""), path
-        assert "default-src 'none'" in pages[path]
+        assert "default-src 'none'" in whole[path]
     for body in static_files().values():
         assert "//" not in body
         assert "@import" not in body
@@ -399,7 +254,7 @@ def test_log_metrics_are_shown_as_exp_and_their_differences_as_factors() -> None
     table = build_table(standings, "nwmse")
     net = next(row for row in table.rows if row.entry == "net")
     assert table.is_log
-    assert (table.floor, table.ceiling) == ("1.000", ".018")
+    assert (table.scale.floor, table.scale.ceiling) == ("1.000", ".018")
     assert net.score == text.error_ratio(float(np.mean(_values(standings, "net"))))
     assert net.hardest is not None
     assert net.hardest.value.startswith(text.TIMES)

@@ -49,6 +49,20 @@ def estimate(values: Values, alpha: float = ALPHA) -> Estimate:
     return Estimate(mean=mean, low=mean - margin, high=mean + margin, n=n)
 
 
+def ratio_estimate(values: Values, counts: Values, alpha: float = ALPHA) -> Estimate:
+    """Return the mean weighted by ``counts``: a ratio pooled over units, with its t interval.
+
+    The standard error is that of the linearised ratio over units (Cochran 1977, section 2.11).
+    """
+    n, total = len(values), float(np.sum(counts))
+    mean = float(np.sum(counts * values) / total) if total > 0 else math.nan
+    if n < MIN_UNITS or not total > 0:
+        return Estimate(mean=mean, low=None, high=None, n=n)
+    residual = counts * (values - mean) * n / total
+    margin = float(stats.t.ppf(1 - alpha / 2, n - 1)) * _standard_error(residual)
+    return Estimate(mean=mean, low=mean - margin, high=mean + margin, n=n)
+
+
 def difference(entry: Values, baseline: Values, name: str, *, higher_is_better: bool) -> Difference:
     """Compare two entries on the same units, in the same order."""
     lead = (entry - baseline) * (1.0 if higher_is_better else -1.0)

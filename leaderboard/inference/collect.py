@@ -11,7 +11,7 @@ from leaderboard import layout
 from leaderboard.config import Params, suite_of
 from leaderboard.errors import TableError
 from leaderboard.freeze import check_constants
-from leaderboard.inference.standings import BoardEvidence, EntryFacts
+from leaderboard.inference.evidence import BoardEvidence, EntryFacts
 from leaderboard.io import read_json, read_scores, sha256_file
 from leaderboard.models import MODELS
 from leaderboard.spec import Board
@@ -164,8 +164,11 @@ def _facts(scored: Scored) -> Iterator[_Named]:
     common = {"tier": entry["tier"], "verification": "reproduced", "weights": entry["weights"]}
     if entry["kind"] == CONTROLS:
         for plugin in entry["plugins"]:
-            label = MODELS[plugin].label
-            yield _Named(id=plugin, facts=EntryFacts(name=label, kind="control", **common))
+            model = MODELS[plugin]
+            facts = EntryFacts(
+                name=model.label, kind="control", is_adversary=model.is_adversary, **common
+            )
+            yield _Named(id=plugin, facts=facts)
         return
     kind = "baseline" if entry["baseline"] else "model"
     yield _Named(id=scored.id, facts=EntryFacts(name=entry["name"], kind=kind, **common))

@@ -17,23 +17,35 @@ def pds(case: PerturbationUnit) -> float:
     Nearness is the cosine of shifts. Ties count half, and a prediction without a shift is equally
     near to all, so it scores .5.
     """
-    n = len(case.other_truths) + 1
+    others = np.arange(len(case.other_truths)) != (-1 if case.own is None else case.own)
+    n = int(others.sum()) + 1
     if n < MIN_PERTURBATIONS:
         raise UndefinedScoreError(
             f"{n} test perturbation(s) in the fold; {MIN_PERTURBATIONS} needed"
         )
-    truths = np.vstack([case.truth, case.other_truths]) - case.control_truth
-    near = _cosine(case.predicted - case.control_input, truths)
-    gap = near[1:] - near[0]
+    norms = case.other_norms
+    if norms is None:
+        norms = np.linalg.norm(case.other_truths - case.control_truth, axis=1)
+    near = _cosine(case, case.other_truths, norms)
+    if case.own is None:
+        own_shift = (case.truth - case.control_truth)[None, :]
+        own = _cosine(case, case.truth[None, :], np.linalg.norm(own_shift, axis=1))[0]
+    else:
+        own = near[case.own]
+    gap = near[others] - own
     k = np.sum(gap > TIE) + 0.5 * np.sum(np.abs(gap) <= TIE)
     return float(1 - k / (n - 1))
 
 
 def _cosine(
-    shift: Float[np.ndarray, " genes"], truths: Float[np.ndarray, "truths genes"]
+    case: PerturbationUnit,
+    truths: Float[np.ndarray, "truths genes"],
+    norms: Float[np.ndarray, " truths"],
 ) -> Float[np.ndarray, " truths"]:
-    norm = np.linalg.norm(truths, axis=1) * np.linalg.norm(shift)
-    dot: Float[np.ndarray, " truths"] = truths @ shift
+    """Return the cosine of the predicted shift to that of every truth."""
+    shift = case.predicted - case.control_input
+    norm = norms * np.linalg.norm(shift)
+    dot: Float[np.ndarray, " truths"] = truths @ shift - case.control_truth @ shift
     cosine: Float[np.ndarray, " truths"] = np.zeros_like(dot)
     np.divide(dot, norm, out=cosine, where=norm > 0)
     return cosine
@@ -48,7 +60,7 @@ METRIC = Metric(
     higher_is_better=True,
     citation="Wu et al. 2024 (PerturBench), arXiv:2408.10609; cosine and fold as in this project",
     floor=0.5,
-    ceiling="replicate",
+    ceiling="noise",
     is_ranked=True,
     needs_control=True,
 )

@@ -28,7 +28,7 @@ METRIC = Metric(
     higher_is_better=True,
     citation="Roohani et al. 2024, doi:10.1038/s41587-023-01905-6",
     floor=0.0,
-    ceiling="reliability",
+    ceiling="noise",
     is_ranked=True,
     needs_control=True,
 )

@@ -25,13 +25,16 @@ class LogisticRegression:
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return labels with probabilities."""
         from sklearn.linear_model import LogisticRegression as Classifier
+        from threadpoolctl import threadpool_limits
 
         components = hvg_pca(inputs, self.n_genes, self.n_dims)
         train, test = components[fitted(inputs)], components[test_cells(inputs)]
         # One scale for all components keeps the order of importance that PCA found.
         scale = train.std()
         classifier = Classifier(C=self.c, max_iter=self.max_iterations)
-        classifier.fit(train / scale, labels(inputs))
+        # Hundreds of products with a narrow matrix: threads wait longer than they work.
+        with threadpool_limits(limits=1):
+            classifier.fit(train / scale, labels(inputs))
         run.log("iterations", float(classifier.n_iter_.max()), 0)
         probabilities = classifier.predict_proba(test / scale)
         names = classifier.classes_

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.site import text
+from leaderboard.site.compact import CompactTable, build_also, build_controls
 from leaderboard.site.findings import Finding, build_finding
 from leaderboard.site.records import SiteData
+from leaderboard.site.strata import Signal, StrataTable, build_signal, build_strata
 from leaderboard.site.tables import MetricTable, build_table
+from leaderboard.site.trust import DuelTable, Trust, build_duels, build_trust
 from leaderboard.site.whisker import Drawing, draw
 
 SIMULATED = "known_truth"
@@ -54,7 +57,17 @@ class BoardPage:
     audit: Audit
     finding: Finding
     tables: tuple[MetricTable, ...]
-    """The one that sorts the board first."""
+    """Of the metrics that may rank, the one that sorts the board first."""
+    trust: tuple[Trust, ...]
+    """The same metrics, in the same order."""
+    passed_over: tuple[Trust, ...]
+    """Metrics that stand before the sorting one in the order of the task, but may not rank here."""
+    duels: DuelTable
+    strata: StrataTable | None
+    signal: Signal | None
+    also: CompactTable | None
+    """Metrics that never rank."""
+    controls: CompactTable | None
     sorted_by: str | None
     digest: str
     unit: str
@@ -65,6 +78,21 @@ class BoardPage:
     """Entries without a result here: id and why."""
     strip: Drawing | None
     """All models on the scale, for the front page."""
+
+    @property
+    def because(self) -> str:
+        """Why the board ranks nothing, in one line; blank if it ranks."""
+        if not self.reasons:
+            return ""
+        more = len(self.reasons) - 1
+        return self.reasons[0] + (
+            f"; {text.plural(more, 'more reason')} on its page" if more else ""
+        )
+
+    @property
+    def n_ranking(self) -> int:
+        """Number of metrics by which it ranks."""
+        return sum(trust.state == "ranks" for trust in self.trust)
 
 
 def build_origin(source: str, suite: str, *, has_results: bool = True) -> Origin:
@@ -107,11 +135,11 @@ def build_board(data: SiteData, board_id: str) -> BoardPage:
     standings = data.standings[board_id]
     facts = standings["board"]
     dataset = data.datasets.get(facts["dataset"])
-    sorted_by = standings["sorted_by"]
-    order = sorted(standings["metrics"], key=lambda m: (m != sorted_by, not _ranks(standings, m)))
+    order, others = _metrics(data, standings)
     tables = tuple(build_table(standings, metric) for metric in order)
     task = data.tasks[facts["task"]]
-    n_units = len(tables[0].units) if tables else 0
+    n_units = _n_units(standings, order)
+    trust = build_trust(standings, data.metrics, order)
     return BoardPage(
         id=board_id,
         title=f"{task.label}, {text.held_out(facts['split'])}",
@@ -127,7 +155,14 @@ def build_board(data: SiteData, board_id: str) -> BoardPage:
         audit=_audit(standings),
         finding=build_finding(standings),
         tables=tables,
-        sorted_by=sorted_by,
+        trust=trust,
+        passed_over=_passed_over(task.ranked, standings["sorted_by"], trust),
+        duels=build_duels(standings, order),
+        strata=build_strata(standings),
+        signal=build_signal(standings["constants"]),
+        also=build_also(standings, data.metrics, others),
+        controls=build_controls(standings, data.metrics, [*order, *others]),
+        sorted_by=standings["sorted_by"],
         digest=dataset.digests.get(f"{facts['task']}-{facts['split']}", "") if dataset else "",
         unit=text.unit_word(facts["unit"], 1),
         units=f"{n_units} {text.unit_word(facts['unit'], n_units)}",
@@ -137,8 +172,30 @@ def build_board(data: SiteData, board_id: str) -> BoardPage:
     )
 
 
-def _ranks(standings: Mapping[str, Any], metric: str) -> bool:
-    return bool(standings["metrics"][metric]["ranks"])
+def _metrics(data: SiteData, standings: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the metrics that may rank, in the order of the page, and those that never do."""
+    found = standings["metrics"]
+    order = data.tasks[standings["board"]["task"]].ranked
+    may_rank = [m for m in found if data.metrics[m].is_ranked]
+    place = {m: k for k, m in enumerate(order)}
+    may_rank.sort(
+        key=lambda m: (m != standings["sorted_by"], not found[m]["ranks"], place.get(m, len(place)))
+    )
+    return may_rank, sorted(set(found) - set(may_rank), key=lambda m: str(found[m]["label"]))
+
+
+def _passed_over(
+    order: Sequence[str], sorted_by: str | None, trust: Sequence[Trust]
+) -> tuple[Trust, ...]:
+    before = order[: order.index(sorted_by)] if sorted_by in order else ()
+    return tuple(found for found in trust if found.name in before)
+
+
+def _n_units(standings: Mapping[str, Any], order: Sequence[str]) -> int:
+    """Return the units of the sorting metric; where it has none, the most that any metric has."""
+    counts = [len(metric["units"]) for metric in standings["metrics"].values()]
+    first = len(standings["metrics"][order[0]]["units"]) if order else 0
+    return first or max(counts, default=0)
 
 
 def _audit(standings: Mapping[str, Any]) -> Audit:

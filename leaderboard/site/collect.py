@@ -9,7 +9,14 @@ from leaderboard.config import DatasetRecord, Params, read_datasets
 from leaderboard.io import read_failures, read_json, sha256_file
 from leaderboard.metrics import METRICS
 from leaderboard.models import MODELS
-from leaderboard.site.records import DatasetFacts, EntryRecord, Result, SiteData, TaskText
+from leaderboard.site.records import (
+    DatasetFacts,
+    EntryRecord,
+    MetricText,
+    Result,
+    SiteData,
+    TaskText,
+)
 from leaderboard.tasks import TASKS
 
 RECOMPUTED = "known_truth"
@@ -26,7 +33,9 @@ def collect(params: Params, entries: Mapping[str, Mapping[str, Any]]) -> SiteDat
     """
     standings = {path.stem: read_json(path) for path in sorted(layout.STANDINGS.glob("*.json"))}
     boards = list(params.all_boards().values())
-    metrics = sorted({m for found in standings.values() for m in found["metrics"]})
+    tasks = {name: _task(name) for name in sorted({board.task for board in boards})}
+    shown = {m for found in standings.values() for m in found["metrics"]}
+    shown |= {m for task in tasks.values() for m in task.ranked}
     return SiteData(
         release=params.release,
         boards=boards,
@@ -34,11 +43,24 @@ def collect(params: Params, entries: Mapping[str, Mapping[str, Any]]) -> SiteDat
         datasets=_datasets(),
         entries={name: _entry(name, facts) for name, facts in sorted(entries.items())},
         results=[*_recomputed(params, set(entries)), *_committed(params, set(entries))],
-        tasks={
-            name: TaskText(label=TASKS[name].label, question=TASKS[name].question)
-            for name in sorted({board.task for board in boards})
-        },
-        citations={name: METRICS[name].citation for name in metrics},
+        tasks=tasks,
+        metrics={name: _metric(name) for name in sorted(shown)},
+    )
+
+
+def _task(name: str) -> TaskText:
+    task = TASKS[name]
+    ranked = tuple(m for m in task.ranked_order if METRICS[m].is_ranked)
+    return TaskText(label=task.label, question=task.question, ranked=ranked)
+
+
+def _metric(name: str) -> MetricText:
+    metric = METRICS[name]
+    return MetricText(
+        label=metric.label,
+        citation=metric.citation,
+        is_ranked=metric.is_ranked,
+        is_pooled=metric.is_pooled,
     )
 
 

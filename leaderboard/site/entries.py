@@ -92,8 +92,8 @@ def build_entry(data: SiteData, pages: Mapping[str, BoardPage], name: str) -> En
         BoardRow(page=page, table=page.tables[0], row=row)
         for page in pages.values()
         if page.tables
-        for row in page.tables[0].rows
-        if row.entry in mine and (row.kind == "control") == record.is_controls
+        for row in (page.tables[0].controls if record.is_controls else page.tables[0].rows)
+        if row.entry in mine
     ]
     results = [result for result in data.results if result.entry == name]
     not_run = record.facts["state"] == "not_run" or not rows

@@ -64,9 +64,7 @@ def build_finding(standings: Mapping[str, Any]) -> Finding:
 
 def _head(standings: Mapping[str, Any], leaders: list[Any], n_family: int) -> str:
     if not standings["ranked"]:
-        reasons = standings["reasons"]
-        because = reasons[0] if len(reasons) == 1 else "no metric may rank, as said below"
-        return f"Nothing is ranked here: {because}."
+        return f"Nothing is ranked here: {_because(standings)}."
     if not leaders:
         return f"No statement about ranks: {standings['policy']}."
     if len(leaders) == 1:
@@ -77,6 +75,16 @@ def _head(standings: Mapping[str, Any], leaders: list[Any], n_family: int) -> st
     if len(leaders) == n_family:
         return f"Nobody can be separated from the best: {names} may all be first."
     return f"{names} cannot be separated from the best."
+
+
+def _because(standings: Mapping[str, Any]) -> str:
+    """Return the reason that concerns the whole board, else say that no metric may rank."""
+    reasons = [str(reason).rstrip(".") for reason in standings["reasons"]]
+    labels = tuple(f"{metric['label']}:" for metric in standings["metrics"].values())
+    whole = [reason for reason in reasons if not reason.startswith(labels)]
+    if whole or len(reasons) == 1:
+        return whole[0] if whole else reasons[0]
+    return "no metric may rank, as said below"
 
 
 def _rest(beats: tuple[str, ...], n_models: int) -> str:

@@ -7,7 +7,7 @@ from leaderboard.site import text
 from leaderboard.site.boards import BoardPage, Origin, build_origin
 from leaderboard.site.entries import EntryPage
 from leaderboard.site.records import SiteData
-from leaderboard.site.tables import Numbers
+from leaderboard.site.scale import Numbers
 from leaderboard.spec import Board
 
 

@@ -14,6 +14,7 @@ from leaderboard.site.boards import BoardPage, build_board
 from leaderboard.site.datasets import DatasetPage, build_dataset
 from leaderboard.site.entries import EntryPage, build_entry
 from leaderboard.site.front import build_front
+from leaderboard.site.overview import build_overview
 from leaderboard.site.records import SiteData
 
 FOLDER = Path(__file__).parent
@@ -59,6 +60,9 @@ def build_pages(data: SiteData) -> dict[str, str]:
         "index.html": _render(
             "index.html", data, root="", front=build_front(data, boards, entries), here="boards"
         ),
+        "trust.html": _render(
+            "trust.html", data, root="", overview=build_overview(data, boards), here="trust"
+        ),
         "method.html": _render("method.html", data, root="", here="method"),
     }
     api = {
@@ -103,7 +107,6 @@ def _boards(
             page=page,
             owners=owners,
             names={key: entry.facts["name"] for key, entry in data.entries.items()},
-            citations=data.citations,
             here="boards",
         )
         for name, page in boards.items()

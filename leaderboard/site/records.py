@@ -73,6 +73,20 @@ class TaskText:
 
     label: str
     question: str
+    ranked: tuple[str, ...] = ()
+    """The metrics that may rank on its boards, as its tables are sorted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricText:
+    """What a page says of a metric on every board."""
+
+    label: str
+    citation: str
+    is_ranked: bool
+    """Whether it may rank where a board trusts it; else it is shown beside those that do."""
+    is_pooled: bool = False
+    """Whether its mean is a ratio over all units together, not a mean over units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,5 +102,5 @@ class SiteData:
     entries: Mapping[str, EntryRecord]
     results: Sequence[Result]
     tasks: Mapping[str, TaskText]
-    citations: Mapping[str, str]
-    """Where each metric comes from."""
+    metrics: Mapping[str, MetricText]
+    """Every metric of the standings and every one that a task may rank by."""

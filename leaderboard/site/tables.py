@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.site import text
+from leaderboard.site.scale import Numbers, Scale, numbers_of, scale_of
 from leaderboard.site.whisker import Axis, Drawing, build_axis, draw
 
 RESOLVED_UNITS = 6
@@ -13,31 +14,9 @@ GROUPS = (
     ("model", "Models", "ranked with the baselines, judged against every declared one"),
     ("baseline", "Simple baselines", "ranked, not judged"),
     ("apart", "Set apart", "failed, incomplete or self-reported: no rank"),
-    ("control", "Control entries", "they test the scale and never rank"),
 )
+NOT_RUN = "not run"
 UNRANKED = "shown, nothing is ranked by this metric here"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Numbers:
-    """How the numbers of a metric are written: as they are, or as exp of stored logs."""
-
-    is_log: bool
-
-    def value(self, stored: float) -> str:
-        """Write a score."""
-        return text.error_ratio(stored) if self.is_log else text.number(stored)
-
-    def lead(self, stored: float) -> str:
-        """Write a difference, turned so that more is better: log units become a factor."""
-        return text.fold_change(stored) if self.is_log else text.signed(stored)
-
-    def interval(self, found: Mapping[str, Any], *, is_lead: bool) -> str:
-        """Write an interval; blank if there is none."""
-        if found["low"] is None or found["high"] is None:
-            return ""
-        write = self.lead if is_lead else self.value
-        return text.bracket(write(found["low"]), write(found["high"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,16 +79,14 @@ class MetricTable:
     is_log: bool
     note: str
     higher_is_better: bool
-    floor: str
-    ceiling: str
-    ceiling_interval: str
-    ceiling_kind: str
+    scale: Scale
     units: tuple[str, ...]
     baselines: tuple[tuple[str, str], ...]
     """Id and name of the declared baselines, as differences are taken to them."""
     axis: Axis | None
     groups: tuple[tuple[str, str, tuple[Row, ...]], ...]
-    """Title, note and rows."""
+    """Title, note and rows; control entries are in none."""
+    controls: tuple[Row, ...]
 
     @property
     def shared_note(self) -> str:
@@ -119,20 +96,27 @@ class MetricTable:
         return next(iter(words)) if is_one else ""
 
     @property
+    def missing(self) -> str:
+        """Why no entry has a value; blank if one has."""
+        if any(row.score for row in self.rows):
+            return ""
+        return "; ".join(dict.fromkeys(row.words for row in self.rows))
+
+    @property
     def has_inflation(self) -> bool:
         """Whether a random board was scored beside this one."""
         return any(row.inflation for row in self.rows)
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """All rows, in the order of the page."""
+        """Models and baselines, in the order of the page."""
         return tuple(row for _, _, rows in self.groups for row in rows)
 
 
 def build_table(standings: Mapping[str, Any], metric: str) -> MetricTable:
     """Return the table of one metric of a board's standings."""
     found = standings["metrics"][metric]
-    numbers = Numbers(is_log=found["display"] == "exp")
+    numbers = numbers_of(found)
     names = {row["entry"]: str(row["name"]) for row in standings["rows"]}
     baselines = _declared(standings, metric)
     means = [
@@ -153,14 +137,12 @@ def build_table(standings: Mapping[str, Any], metric: str) -> MetricTable:
         is_log=numbers.is_log,
         note=found["display_note"],
         higher_is_better=found["higher_is_better"],
-        floor=numbers.value(found["floor"]),
-        ceiling=numbers.value(found["ceiling"]),
-        ceiling_interval=_ceiling_interval(found, numbers),
-        ceiling_kind=found["ceiling_kind"],
+        scale=scale_of(found),
         units=tuple(found["units"]),
         baselines=tuple((b, names[b]) for b in baselines),
         axis=axis,
         groups=_groups(rows, ranks=ranks),
+        controls=tuple(row for row in rows if row.group == "control"),
     )
 
 
@@ -171,13 +153,6 @@ def _declared(standings: Mapping[str, Any], metric: str) -> list[str]:
     for cell in sorted(cells, key=lambda c: -len(c.get("differences", []))):
         order += [d["baseline"] for d in cell.get("differences", []) if d["baseline"] not in order]
     return order
-
-
-def _ceiling_interval(found: Mapping[str, Any], numbers: Numbers) -> str:
-    if found["ceiling_low"] == found["ceiling_high"]:
-        return ""
-    limits = {"low": found["ceiling_low"], "high": found["ceiling_high"]}
-    return numbers.interval(limits, is_lead=False)
 
 
 def _groups(rows: Sequence[Row], *, ranks: bool) -> tuple[tuple[str, str, tuple[Row, ...]], ...]:
@@ -200,7 +175,7 @@ def _row(
 ) -> Row:
     cell = row["metrics"][metric]
     has_value = cell["value"] is not None
-    numbers = Numbers(is_log=found["display"] == "exp")
+    numbers = numbers_of(found)
     leads = _leads(cell, numbers, names) if has_value else {}
     inflation = cell.get("inflation")
     n_units = len(found["units"])
@@ -239,10 +214,22 @@ def _group(row: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
 def _words(row: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
     """Say what is odd about a cell; blank if nothing is."""
     if row["status"] == "failed":
-        return f"failed: {row['reason']}. Set to the worse of the floor and the lowest entry"
+        failed = f"failed: {row['reason'].rstrip('.')}"
+        given = ". Set to the worse of the floor and the lowest entry"
+        return failed if cell["value"] is None else failed + given
     if cell["value"] is None:
-        return cell["reason"] if cell["reason"] == "not run" else f"undefined: {cell['reason']}"
+        return why_missing(row, cell)
     return f"undefined in some units: {cell['reason']}" if cell["reason"] else ""
+
+
+def why_missing(row: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
+    """Say why an entry that did not fail has no value.
+
+    A metric without any row in a unit that ranks is stored as not run, also for entries that ran.
+    """
+    if cell["reason"] == NOT_RUN:
+        return NOT_RUN if row["status"] == NOT_RUN else "no value in a unit that ranks"
+    return f"undefined: {cell['reason'] or 'no reason is given'}"
 
 
 def _verdict(row: Mapping[str, Any], cell: Mapping[str, Any], *, is_judged: bool) -> str:

@@ -9,6 +9,8 @@ ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 THREE_DECIMALS = 0.1
 """Ratios below this are written with more digits."""
+TINY, NOTHING = 1e-5, 1e-12
+"""Below the first a value is written with an exponent; below the second it is rounding error."""
 UNITS = {
     "donor_id": ("donor", "donors"),
     "batch": ("batch", "batches"),
@@ -73,6 +75,24 @@ def fold_change(log_value: float) -> str:
         return f"{TIMES}{value:.3g}"
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= THREE_DECIMALS else 3
     return TIMES + number(value, digits)
+
+
+def measure(value: float) -> str:
+    """Write a value of any size: three decimals, or two significant digits where that says more.
+
+    Examples
+    --------
+    >>> measure(0.8791), measure(0.00123), measure(41.26), measure(20000.0)
+    ('.879', '.0012', '41.3', '20,000')
+    """
+    size = abs(value)
+    if size >= 1000:
+        return count(value) if size < 1e6 else f"{value:.1e}".replace("-", MINUS)
+    if size >= 10:
+        return number(value, 1)
+    if size < TINY:
+        return number(value) if size < NOTHING else f"{value:.1e}".replace("-", MINUS)
+    return number(value, max(3, 1 - math.floor(math.log10(size))))
 
 
 def bracket(low: str, high: str) -> str:
@@ -148,9 +168,29 @@ def unit_word(unit: str, n: int) -> str:
 
 
 def held_out(split_key: str) -> str:
-    """Say in words what a split holds out."""
-    split = split_key.partition("-")[0]
-    return HELD_OUT.get(split, "cells dealt at random" if split == "random" else split)
+    """Say in words what a split holds out, and on which variant of a dataset.
+
+    Examples
+    --------
+    >>> held_out("perturbation-k562"), held_out("random-donor")
+    ('unseen perturbations (K562)', 'cells dealt at random (twin of unseen donors)')
+    """
+    split, _, rest = split_key.partition("-")
+    if split == "random":
+        other, _, variant = rest.partition("-")
+        words = ", ".join(filter(None, (_unseen(other), _variant(variant))))
+        return f"cells dealt at random (twin of {words})" if rest else "cells dealt at random"
+    return f"{_unseen(split)} ({_variant(rest)})" if rest else _unseen(split)
+
+
+def _unseen(split: str) -> str:
+    return HELD_OUT.get(split, split.replace("_", " "))
+
+
+def _variant(name: str) -> str:
+    """Write the variant of a board; what holds a digit names a cell line, in capitals."""
+    words = name.replace("_", " ").replace("-", " ").split()
+    return " ".join(w.upper() if any(c.isdigit() for c in w) else w for w in words)
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:

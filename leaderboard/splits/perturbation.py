@@ -3,28 +3,20 @@
 import pandas as pd
 
 from leaderboard.spec import SplitRequest, Splitter
-from leaderboard.splits._rules import (
-    fold_of_group,
-    perturbed,
-    roles_of_groups,
-    tidy,
-    with_controls,
-)
-
-SINGLES_PER_FOLD = 8
+from leaderboard.splits._controls import perturbed, with_controls
+from leaderboard.splits._perturbations import fold_of_single, read_names
+from leaderboard.splits._rules import roles_of_groups, tidy
 
 
 def _assign(obs: pd.DataFrame, request: SplitRequest) -> pd.DataFrame:
-    """K-fold over single perturbations, K = min(k, n // 8).
+    """K-fold over single perturbations, K = min(k, n // 8) and at least 2, in all contexts at once.
 
     Combinations are left out of every fold: one that contains a held-out single would show it, and
     the others would make the training sets of the folds differ in kind.
     """
-    cells = perturbed(obs, request)
-    single = cells["perturbation"].astype(str)
-    single = single[~single.str.contains("+", regex=False)]
-    n_folds = min(request.rule.k, single.nunique() // SINGLES_PER_FOLD)
-    fold_of = fold_of_group(single, request.rule.seed, n_folds, "perturbation")
+    name = perturbed(obs, request)["perturbation"].astype(str)
+    single = name[name.isin(read_names(name).singles)]
+    fold_of = fold_of_single(single, request.rule)
     roles = roles_of_groups(single, fold_of, request.rule, "perturbation")
     return tidy(with_controls(roles, obs, request))
 
@@ -35,4 +27,6 @@ def _strata(obs: pd.DataFrame, roles: pd.DataFrame, unit: str) -> pd.DataFrame:
     return units[["fold", "unit"]].drop_duplicates().assign(stratum="unseen_single")
 
 
-SPLITTER = Splitter(name="perturbation", assign=_assign, column="perturbation", strata=_strata)
+SPLITTER = Splitter(
+    name="perturbation", assign=_assign, column=lambda _board: "perturbation", strata=_strata
+)

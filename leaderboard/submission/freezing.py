@@ -41,8 +41,8 @@ def freeze(datasets: Sequence[str]) -> list[str]:
                     "edited: undo the change, or set a new `release` in params.yaml."
                 )
         for board in params.boards_of(dataset):
-            roles, _ = draw(adata.obs, board, params.folds)
-            constants = board_constants(adata, roles, board)
+            roles, strata = draw(adata.obs, board, params.folds)
+            constants = board_constants(adata, roles, strata, board)
             if board.id in boards:
                 check_constants(boards[board.id], constants, board.id)
             else:

@@ -37,13 +37,16 @@ def publish() -> list[str]:
         If the real pipeline is not up to date, a result is missing, made by uncommitted code, or of
         other splits, constants or entries than the tree's.
     """
-    _check_up_to_date()
     params, entries = read_params(), read_entries()
+    _check_up_to_date(PIPELINE, "make real")
+    for name, entry in entries.items():
+        if entry.tier == "full" and _has_full_scores(name):
+            _check_up_to_date(f"{layout.ENTRIES}/{name}/dvc.yaml", "make full")
     datasets = [d for d in read_datasets()[SUITE] if params.boards_of(d)]
     records = {d: _records(d, params, entries) for d in datasets}
     for dataset in datasets:
         for name, record in records[dataset].items():
-            _write(name, dataset, record)
+            _write(name, entries[name], dataset, record)
         facts = {
             "release": params.release,
             "validation": read_json(layout.validation(SUITE, dataset)),
@@ -61,11 +64,25 @@ def _records(
         name: _provenance(name, entry, dataset, params)
         for name, entry in entries.items()
         if boards_of(entry, dataset, SUITE, params)
+        and (entry.tier == "default" or _scores(name, entry, dataset).is_file())
     }
 
 
-def _check_up_to_date() -> None:
-    command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", PIPELINE]
+def _under(entry: Entry) -> str:
+    return layout.tier_of(SUITE, entry.tier)
+
+
+def _scores(name: str, entry: Entry, dataset: str) -> Path:
+    return layout.scores(_under(entry), dataset, name)
+
+
+def _has_full_scores(name: str) -> bool:
+    """Return whether an entry of the full tier was ever run here; it need not be."""
+    return any((layout.DATA / "scores" / "full" / SUITE).glob(f"*/{name}.csv"))
+
+
+def _check_up_to_date(pipeline: str, remedy: str) -> None:
+    command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", pipeline]
     done = subprocess.run(  # noqa: S603 (fixed program and arguments)
         command, capture_output=True, text=True, check=False
     )
@@ -75,7 +92,7 @@ def _check_up_to_date() -> None:
         raise PublishError(f"`dvc status` failed: {done.stderr.strip()[-300:]}") from None
     if changed:
         names = sorted(changed)[:5]
-        raise PublishError(f"The real pipeline is not up to date ({names}, ...). Run `make real`.")
+        raise PublishError(f"{pipeline} is not up to date ({names}, ...). Run `{remedy}`.")
 
 
 def _check_constants(dataset: str, boards: tuple[Board, ...]) -> None:
@@ -87,14 +104,14 @@ def _check_constants(dataset: str, boards: tuple[Board, ...]) -> None:
 def _provenance(name: str, entry: Entry, dataset: str, params: Params) -> dict[str, Any]:
     """Return what ties an entry's scores to code, splits and predictions."""
     boards = boards_of(entry, dataset, SUITE, params)
-    run = read_json(layout.run(SUITE, dataset, name))
+    run = read_json(layout.run(_under(entry), dataset, name))
     commit = str(run["tags"]["git_commit"])
     if commit.endswith("+") or commit == "unknown":
         raise PublishError(
             f"{name} on {dataset}: predicted with uncommitted code ({commit}). Commit, then "
             f"`dvc repro -f leaderboard/entries/{name}/dvc.yaml:predict-{dataset}` and publish."
         )
-    scores = layout.scores(SUITE, dataset, name)
+    scores = _scores(name, entry, dataset)
     expected, got = {b.id for b in boards}, set(read_scores(scores)["board"])
     if expected != got:
         raise PublishError(f"{scores}: expected the boards {sorted(expected)}, got {sorted(got)}.")
@@ -124,7 +141,7 @@ def _provenance(name: str, entry: Entry, dataset: str, params: Params) -> dict[s
 
 
 def _predictions(name: str, entry: Entry, board: Board) -> str | dict[str, str]:
-    root = layout.predictions(SUITE, board.dataset, name)
+    root = layout.predictions(_under(entry), board.dataset, name)
     if entry.kind != CONTROLS:
         return sha256_folder(root / board.id)
     folders = sorted(path for path in root.iterdir() if (path / board.id).is_dir())
@@ -139,10 +156,11 @@ def _folds(run: Mapping[str, Any], board: Board) -> Mapping[str, Any]:
     raise PublishError(f"{run['entry']}: the run record holds no folds of {board.id}.")
 
 
-def _write(name: str, dataset: str, record: Mapping[str, Any]) -> None:
+def _write(name: str, entry: Entry, dataset: str, record: Mapping[str, Any]) -> None:
     target = layout.RESULTS / dataset
-    sources = [layout.scores(SUITE, dataset, name), layout.failures(SUITE, dataset, name)]
-    if record["entry"]["kind"] == CONTROLS:
+    under = _under(entry)
+    sources = [_scores(name, entry, dataset), layout.failures(under, dataset, name)]
+    if entry.kind == CONTROLS:
         sources.append(layout.constants(SUITE, dataset))
     for source in sources:
         write_text(target / source.name, source.read_text(encoding="utf-8"))

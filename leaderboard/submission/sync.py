@@ -72,6 +72,7 @@ def _predict(
     if any(MODELS[model].sees_truth for model in entry.models()):
         cases += [(layout.truth(suite, dataset) / board.id).as_posix() for board in boards]
     keys = [k for k in ENTRY_KEYS if k in entry.model_fields_set]
+    under = layout.tier_of(suite, entry.tier)
     return {
         "desc": f"Run {name} on every fold of {dataset}.",
         "cmd": f"python -m stages.predict {suite} {dataset} {name}",
@@ -82,8 +83,8 @@ def _predict(
             {"params.yaml": ["seeds", "threads", f"tiers.{entry.tier}"]},
         ],
         "outs": [
-            layout.predictions(suite, dataset, name).as_posix(),
-            layout.run(suite, dataset, name).as_posix(),
+            layout.predictions(under, dataset, name).as_posix(),
+            layout.run(under, dataset, name).as_posix(),
         ],
     }
 
@@ -91,19 +92,20 @@ def _predict(
 def _score(
     name: str, entry: Entry, suite: str, dataset: str, boards: list[Board]
 ) -> dict[str, Any]:
+    under = layout.tier_of(suite, entry.tier)
     deps = [
         "stages/score.py",
         "leaderboard/score.py",
         "leaderboard/profiles.py",
         "leaderboard/metrics",
         "leaderboard/tasks",
-        layout.predictions(suite, dataset, name).as_posix(),
+        layout.predictions(under, dataset, name).as_posix(),
         layout.truth(suite, dataset).as_posix(),
     ]
     outs = [
-        layout.scores(suite, dataset, name),
-        layout.failures(suite, dataset, name),
-        layout.entry_facts(suite, dataset, name),
+        layout.scores(under, dataset, name),
+        layout.failures(under, dataset, name),
+        layout.entry_facts(under, dataset, name),
     ]
     if entry.kind == CONTROLS:
         deps += [layout.clean(suite, dataset).as_posix(), layout.splits(suite, dataset).as_posix()]

@@ -1,6 +1,7 @@
 """What is frozen about an annotation board, and where its entries fail."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,7 +19,11 @@ PROBABILITY = "p:"
 MIN_CLASS_CELLS = 20
 MIN_CLASS_UNITS = 3
 MIN_UNIT_CELLS = 5
+FIT_ROLES = ("train", "validation")
+RARE_FRACTION = 0.01
 N_SHUFFLES = 20
+LEAST_GAP = 1e-9
+"""Below it two board means differ by rounding alone."""
 CONFIDENT = 0.9
 N_CONFIDENT_ERRORS = 20
 N_BINS = 10
@@ -31,7 +36,7 @@ def classes_of(roles: pd.DataFrame, obs: pd.DataFrame, unit: str) -> dict[str, l
     in at least 3 units (in all, if there are fewer).
     """
     label = obs[LABEL].astype(str)
-    seen = roles[roles["role"].isin(["train", "validation"])]
+    seen = roles[roles["role"].isin(FIT_ROLES)]
     folds = seen.assign(label=label[seen["cell_id"]].to_numpy()).groupby("label")["fold"].nunique()
     test = obs.loc[roles.loc[roles["role"] == "test", "cell_id"].unique()]
     table = pd.crosstab(test[unit].astype(str), test[LABEL].astype(str))
@@ -50,57 +55,166 @@ def classes_of(roles: pd.DataFrame, obs: pd.DataFrame, unit: str) -> dict[str, l
 def freeze(
     adata: "AnnData", roles: pd.DataFrame, board: Board, metrics: Sequence[Metric]
 ) -> dict[str, Any]:
-    """Return classes, floors and ceilings of an annotation board.
+    """Return classes, rare labels, floors, ceilings and trust of an annotation board.
 
-    The floor is the mean over 20 shuffles of the labels within each unit; the ceiling is what the
-    true labels score.
+    The floor is the mean over 20 shuffles of the labels within each unit, each cell with the
+    board's label frequencies for probabilities; the ceiling is what the true labels score.
     """
     obs = adata.obs[adata.obs[LABEL].notna()]
     roles = roles[roles["cell_id"].isin(obs.index)]
     class_units = classes_of(roles, obs, board.unit)
-    test = obs.loc[np.unique(roles.loc[roles["role"] == "test", "cell_id"])]
-    units = {
-        unit: test.loc[test[board.unit].astype(str) == unit, LABEL].to_numpy(dtype=str)
-        for unit in sorted(class_units)
-    }
-    rng = np.random.default_rng(0)
-    shuffled = [
-        {unit: rng.permutation(label) for unit, label in units.items()} for _ in range(N_SHUFFLES)
-    ]
-    values = {}
-    for metric in metrics:
-        ceiling = _mean(metric, units, units, class_units)
-        floor = float(np.mean([_mean(metric, units, s, class_units) for s in shuffled]))
-        reason = "" if ceiling > floor else "the true labels score no better than shuffled ones"
-        values[metric.name] = {
-            "floor": floor,
-            "ceiling": ceiling,
-            "ceiling_low": ceiling,
-            "ceiling_high": ceiling,
-            "ceiling_kind": "true labels",
-            "trusted": not reason,
-            "reason": reason,
-        }
     classes = sorted({c for unit in class_units.values() for c in unit})
-    return {"classes": classes, "class_units": class_units, "metrics": values}
-
-
-def _mean(
-    metric: Metric,
-    truth: Mapping[str, np.ndarray],
-    predicted: Mapping[str, np.ndarray],
-    class_units: Mapping[str, Sequence[str]],
-) -> float:
-    values = []
-    for unit, label in truth.items():
-        case = AnnotationUnit(
-            label=label, predicted=predicted[unit], classes=tuple(class_units[unit])
+    test = _test_cells(roles, obs, board.unit)
+    share = test["label"].value_counts(normalize=True).sort_index()
+    rare = [c for c in share.index if c not in classes or share[c] < RARE_FRACTION]
+    units = [
+        AnnotationUnit(
+            label=cells["label"].to_numpy(dtype=str),
+            predicted=cells["label"].to_numpy(dtype=str),
+            classes=tuple(class_units[str(unit)]),
+            rare=tuple(rare),
+            is_unseen=~cells["seen"].to_numpy(dtype=bool),
+            names=tuple(share.index),
         )
+        for unit, cells in test.groupby("unit", sort=True)
+    ]
+    answers = _Answers(
+        perfect=(_named(units), _abstaining(units)),
+        shuffled=_shuffled(units, share.to_numpy()),
+        frequencies=_frequencies(units),
+    )
+    return {
+        "classes": classes,
+        "class_units": class_units,
+        "rare": rare,
+        "metrics": {metric.name: _constants(metric, answers) for metric in metrics},
+    }
+
+
+def labels_seen(roles: pd.DataFrame, obs: pd.DataFrame) -> set[tuple[int, str]]:
+    """Return every (fold, label) that the fold's training or validation cells hold."""
+    shown = roles[roles["role"].isin(FIT_ROLES)]
+    label = obs.loc[shown["cell_id"], LABEL].astype(str)
+    return set(zip(shown["fold"], label, strict=True))
+
+
+def _test_cells(roles: pd.DataFrame, obs: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Return ``unit label seen`` of every test cell, in the order of cell ids."""
+    test = roles[roles["role"] == "test"].sort_values(["cell_id", "fold"])
+    label = obs.loc[test["cell_id"], LABEL].astype(str).to_numpy()
+    known = labels_seen(roles, obs)
+    return pd.DataFrame(
+        {
+            "unit": obs.loc[test["cell_id"], unit].astype(str).to_numpy(),
+            "label": label,
+            "seen": [key in known for key in zip(test["fold"], label, strict=True)],
+        }
+    )
+
+
+Units = Sequence[AnnotationUnit]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answers:
+    """The units of a board as answered by predictors whose skill is known."""
+
+    perfect: tuple[Units, Units]
+    """The true labels: naming those that training never held, or evenly unsure of their cells."""
+    shuffled: Sequence[Units]
+    frequencies: Units
+    """The unit's majority label and label frequencies for all of its cells."""
+
+
+def _named(units: Units) -> Units:
+    return [
+        replace(u, probability=(u.label[:, None] == np.array(u.names)).astype(float)) for u in units
+    ]
+
+
+def _abstaining(units: Units) -> Units:
+    answered = []
+    for unit in _named(units):
+        rows = np.array(unit.probability)
+        rows[unit.is_unseen] = 1 / len(unit.names)
+        answered.append(replace(unit, probability=rows))
+    return answered
+
+
+def _shuffled(units: Units, share: np.ndarray) -> Sequence[Units]:
+    rng = np.random.default_rng(0)
+    return [
+        [
+            replace(u, predicted=rng.permutation(u.label), probability=_tiled(share, u))
+            for u in units
+        ]
+        for _ in range(N_SHUFFLES)
+    ]
+
+
+def _frequencies(units: Units) -> Units:
+    answered = []
+    for unit in units:
+        share = (unit.label[:, None] == np.array(unit.names)).mean(axis=0)
+        majority = np.repeat(unit.names[int(share.argmax())], len(unit.label))
+        answered.append(replace(unit, predicted=majority, probability=_tiled(share, unit)))
+    return answered
+
+
+def _tiled(row: np.ndarray, unit: AnnotationUnit) -> np.ndarray:
+    """Give every cell of a unit the same row, without a copy a cell."""
+    return np.broadcast_to(row, (len(unit.label), len(row)))
+
+
+def _constants(metric: Metric, answers: _Answers) -> dict[str, Any]:
+    sign = 1.0 if metric.higher_is_better else -1.0
+    try:
+        ceiling = sign * max(sign * board_mean(metric, units) for units in answers.perfect)
+        floor = metric.floor
+        if floor is None:
+            floor = float(np.mean([board_mean(metric, units) for units in answers.shuffled]))
+        blind = board_mean(metric, answers.frequencies)
+    except UndefinedScoreError as error:
+        nowhere = float(metric.floor or 0.0)
+        edge = dict.fromkeys(("floor", "ceiling", "ceiling_low", "ceiling_high"), nowhere)
+        reason = f"undefined in every unit of this board: {error}"
+        return {**edge, "ceiling_kind": "none", "trusted": False, "reason": reason}
+    reason = ""
+    if sign * (ceiling - floor) < LEAST_GAP:
+        reason = "the true labels score no better than shuffled ones"
+    elif sign * (ceiling - blind) < LEAST_GAP:
+        reason = "the frequencies of labels alone, without a look at a cell, score like the truth"
+    return {
+        "floor": floor,
+        "ceiling": ceiling,
+        "ceiling_low": ceiling,
+        "ceiling_high": ceiling,
+        "ceiling_kind": "true labels",
+        "trusted": not reason,
+        "reason": reason,
+    }
+
+
+def board_mean(metric: Metric, units: Units) -> float:
+    """Return the mean over the units in which a metric is defined; pooled metrics weigh by n.
+
+    Raises
+    ------
+    UndefinedScoreError
+        If the metric is undefined in every unit; with the reason of the first.
+    """
+    values, weights, reasons = [], [], []
+    for unit in units:
         try:
-            values.append(metric.compute(case))
-        except UndefinedScoreError:
+            values.append(metric.compute(unit))
+        except UndefinedScoreError as error:
+            reasons.append(str(error))
             continue
-    return float(np.mean(values)) if values else 0.0
+        n = len(unit.label) if metric.count is None else metric.count(unit)
+        weights.append(n if metric.is_pooled else 1)
+    if not values:
+        raise UndefinedScoreError(reasons[0] if reasons else "the board has no test cell")
+    return float(np.average(values, weights=weights))
 
 
 def failures(cells: pd.DataFrame, fold: int, seed: int) -> pd.DataFrame:

@@ -1,212 +1,212 @@
 """What is frozen about a perturbation board: which units carry signal, floors, ceilings, trust.
 
-Everything is computed from truth alone, over re-splits of the test and control cells.
+Everything is computed from truth alone, over re-splits of the blocks of its test and control cells.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from jaxtyping import Float, Int
 from scipy import stats
 
 from leaderboard.errors import UndefinedScoreError
-from leaderboard.profiles import Counts, log_normalise, size_factors, weighted_means
 from leaderboard.spec import Board, Metric
-from leaderboard.tasks._moments import describe, median_size_factor, moments_tables, number_groups
-from leaderboard.tasks._perturbation import Moments, Profile, read_moments, unit_parts, weights
+from leaderboard.tasks._ceiling import draw_truths
+from leaderboard.tasks._moments import CONTROL_ROLES, Profile, Table
+from leaderboard.tasks._perturbation import key_of, unit_parts
+from leaderboard.tasks._statistics import FoldStatistics, fold_statistics, measure
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 N_SPLITS = 20
+N_NULLS = 20
+"""Units without effect that control cells play in each fold, at least."""
+N_DRAWS_SHOWN = 5
+"""Draws of the truth for metrics that rank nothing."""
 RESPONDER = 0.5
 NULL_QUANTILE = 0.95
 MIN_RESPONDERS = 5
 MIN_WIN_RATE = 0.8
 TRUTH_ROLES = ("test", "control_truth")
-Means = Float[np.ndarray, "groups genes"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Fold:
-    """The cells behind the moments of one fold."""
-
-    number: int
-    moments: Moments
-    values: Counts
-    """Log-normalised, without the targets of the panel; cells x genes."""
-    group: Int[np.ndarray, " cells"]
-    scored: dict[str, list[int]]
-    """Test groups of every unit, in contexts with enough control cells."""
-    weight: dict[int, Profile]
+SIMPLE = ["control", "training"]
 
 
 def freeze(
     adata: "AnnData", roles: pd.DataFrame, board: Board, metrics: Sequence[Metric]
 ) -> dict[str, Any]:
-    """Return responders, target sum, floors, ceilings and trust of a perturbation board."""
-    obs = adata.obs.sort_index()
-    adata = adata[obs.index]
-    used = roles.drop_duplicates("cell_id")
-    in_fold_0 = roles[roles["fold"] == 0].set_index("cell_id")["role"].reindex(obs.index)
-    target_sum = median_size_factor(adata.X, obs, in_fold_0, board)
-    values = log_normalise(adata.X, size_factors(adata.X, obs, board.size_factor), target_sum)
-    known = pd.Series(np.arange(len(obs)), index=obs.index).loc[used["cell_id"]]
-    reliability, scores = [], []
-    for number, rows in roles.groupby("fold"):
-        role = rows.set_index("cell_id")["role"].sort_index()
-        cells = values[known[role.index].to_numpy()]
-        fold = _fold(int(str(number)), cells, describe(obs, role, board), adata.var_names)
-        reliability += list(_reliability(fold))
-        scores += list(_scores(fold, metrics))
-    units = pd.DataFrame(reliability, columns=["unit", "r", "null"]).groupby("unit").mean()
-    gate = _gate(units)
+    """Return responders, target sum, novelty, floors, ceilings and trust of a board."""
+    statistics = measure(adata, roles, board)
+    reliability, nulls, scores, novelty = [], [], [], {}
+    for number in range(statistics.role.shape[1]):
+        fold = fold_statistics(statistics, number)
+        scored = _scored(fold)
+        reliability += list(_reliability(fold, scored))
+        nulls += list(_nulls(fold, scored))
+        scores += list(_scores(fold, scored, metrics))
+        novelty[str(number)] = _novelty(fold, scored)
+    r = pd.DataFrame(reliability, columns=["unit", "r"]).groupby("unit")["r"].mean()
+    gate = _gate(r, nulls)
     table = pd.DataFrame(scores, columns=["metric", "unit", "split", "predictor", "value"])
     table = table[table["unit"].isin(gate["responders"])]
-    r = units.loc[gate["responders"], "r"].to_numpy()
+    chosen = r[gate["responders"]].to_numpy()
     return {
         **gate,
-        "reliability": {str(unit): float(value) for unit, value in units["r"].items()},
-        "target_sum": target_sum,
-        "metrics": {m.name: _constants(m, table[table["metric"] == m.name], r) for m in metrics},
+        "reliability": {str(unit): float(value) for unit, value in r.items()},
+        "novelty": novelty,
+        "target_sum": statistics.target_sum,
+        "metrics": {
+            m.name: _constants(m, table[table["metric"] == m.name], chosen) for m in metrics
+        },
     }
 
 
-def _fold(number: int, values: Counts, cells: pd.DataFrame, genes: "pd.Index[str]") -> _Fold:
-    moments = read_moments(*moments_tables(values, cells, genes))
-    keep = np.flatnonzero(genes.isin(moments.genes))
+def _scored(fold: FoldStatistics) -> dict[str, list[int]]:
+    """Return the test groups of every unit, in contexts with enough control cells."""
     scored = {
-        unit: [row for row in rows if moments.has_enough_controls(row)]
-        for unit, rows in moments.units().items()
+        unit: [row for row in rows if fold.moments.has_enough_controls(row)]
+        for unit, rows in fold.moments.units().items()
     }
-    scored = {unit: rows for unit, rows in scored.items() if rows}
-    return _Fold(
-        number=number,
-        moments=moments,
-        values=values[:, keep],
-        group=number_groups(cells)[1],
-        scored=scored,
-        weight={row: weights(moments, row) for rows in scored.values() for row in rows},
-    )
+    return {unit: rows for unit, rows in scored.items() if rows}
 
 
-def _gate(units: pd.DataFrame) -> dict[str, list[str]]:
+def _gate(r: "pd.Series[float]", nulls: Sequence[float]) -> dict[str, list[str]]:
     """Sort units by their split-half correlation and that of no effect at all."""
-    limit = float(units["null"].quantile(NULL_QUANTILE))
-    is_responder = units["r"] >= RESPONDER
-    is_weak = ~is_responder & (units["r"] > limit)
+    limit = float(np.quantile(nulls, NULL_QUANTILE)) if nulls else 0.0
+    is_responder = r >= RESPONDER
+    is_weak = ~is_responder & (r > limit)
     groups = {"responders": is_responder, "weak": is_weak, "noise": ~is_responder & ~is_weak}
-    return {name: sorted(map(str, units.index[chosen])) for name, chosen in groups.items()}
+    return {name: sorted(map(str, r.index[chosen])) for name, chosen in groups.items()}
 
 
-def _halves(fold: _Fold, split: int) -> tuple[Means, Means]:
+def _halves(fold: FoldStatistics, split: int) -> tuple[Table, Table]:
     """Return the means of two random halves of every group that only scoring sees."""
     rng = np.random.default_rng([fold.number, split])
-    moments = fold.moments
-    cells = np.flatnonzero(np.isin(moments.role[fold.group], TRUTH_ROLES))
-    order = np.lexsort((rng.random(len(cells)), fold.group[cells]))
-    group = fold.group[cells[order]]
-    start = np.searchsorted(group, group, side="left")
-    half = (np.arange(len(group)) - start) % 2
-    n_groups = len(moments.role)
-    return (
-        _means(fold.values, cells[order][half == 0], group[half == 0], n_groups),
-        _means(fold.values, cells[order][half == 1], group[half == 1], n_groups),
-    )
-
-
-def _means(values: Counts, cells: Int[np.ndarray, " members"], group: Any, n_groups: int) -> Means:
-    member = sp.csr_matrix((np.ones(len(cells)), (group, cells)), (n_groups, values.shape[0]))
-    with np.errstate(invalid="ignore"):
-        means: Means = weighted_means(values, member)
-    return means
-
-
-def _with_noise(fold: _Fold, split: int) -> Moments:
-    """Return moments whose test means are those of a bootstrap sample of the cells.
-
-    The means play the noise-free truth and the sample its noisy measurement: weights are taken from
-    the sample, because a gene that noise moved gets weight for it, which a perfect predictor pays.
-    """
-    rng = np.random.default_rng([fold.number, split, 1])
-    moments = fold.moments
-    test = moments.rows("test")
-    cells = np.concatenate(
-        [rng.choice(np.flatnonzero(fold.group == row), int(moments.n[row])) for row in test]
-    )
-    sampled = _means(fold.values, cells, fold.group[cells], len(moments.role))
-    mean = moments.mean.copy()
-    mean[test] = sampled[test]
-    return replace(moments, mean=mean)
+    first, second = {}, {}
+    for group in np.flatnonzero(np.isin(fold.moments.role, TRUTH_ROLES)):
+        blocks = rng.permutation(fold.blocks[group])
+        blocks = blocks[fold.block_n[blocks] > 0]
+        first[int(group)], second[int(group)] = blocks[::2], blocks[1::2]
+    return fold.means(first), fold.means(second)
 
 
 def _correlation(a: Profile, b: Profile) -> float:
-    if np.ptp(a) == 0 or np.ptp(b) == 0 or not np.isfinite(a).all() or not np.isfinite(b).all():
+    if not np.isfinite(a).all() or not np.isfinite(b).all() or np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _reliability(fold: _Fold) -> Iterator[tuple[str, float, float]]:
-    """Yield unit, split-half correlation of its shift, and the same where there is no shift."""
+def _reliability(fold: FoldStatistics, scored: dict[str, list[int]]) -> Iterator[tuple[str, float]]:
+    """Yield unit and split-half correlation of its shift, from independent controls."""
     moments = fold.moments
     for split in range(N_SPLITS):
         a, b = _halves(fold, split)
         rng = np.random.default_rng([fold.number, split, 2])
-        for unit, rows in fold.scored.items():
-            for row in rows:
-                context = str(moments.context[row])
-                control = moments.rows("control_truth", context)[0]
-                r = _correlation(a[row] - a[control], b[row] - b[control])
-                yield unit, r, _null(fold, context, int(moments.n[row]), rng)
+        test = [(unit, row) for unit, rows in scored.items() for row in rows]
+        for context in sorted({str(moments.context[row]) for _, row in test}):
+            blocks = rng.permutation(_control_blocks(fold, context))
+            control_a, control_b = _block_mean(fold, blocks[::2]), _block_mean(fold, blocks[1::2])
+            for unit, row in test:
+                if moments.context[row] == context:
+                    yield unit, _correlation(a[row] - control_a, b[row] - control_b)
 
 
-def _null(fold: _Fold, context: str, n: int, rng: np.random.Generator) -> float:
-    """Correlate the shifts of two halves of control cells that play a perturbation."""
-    moments = fold.moments
-    rows = [moments.rows(role, context)[0] for role in ("control_input", "control_truth")]
-    cells = rng.permutation(np.flatnonzero(np.isin(fold.group, rows)))
-    n = min(n, len(cells) // 2)
-    played, control = cells[:n], cells[n:]
-    parts = [played[::2], played[1::2], control[::2], control[1::2]]
-    group = np.repeat(np.arange(4), [len(p) for p in parts])
-    means = _means(fold.values, np.concatenate(parts), group, 4)
-    return _correlation(means[0] - means[2], means[1] - means[3])
+def _nulls(fold: FoldStatistics, scored: dict[str, list[int]]) -> Iterator[float]:
+    """Yield what units would have for r without any effect: control cells play them.
+
+    The same cells play a unit in every re-split, as its own cells do: so the average over re-splits
+    spreads like that of a unit.
+    """
+    n_plays = -(-N_NULLS // max(len(scored), 1))
+    for number, rows in enumerate(scored.values()):
+        for play in range(n_plays):
+            rng = np.random.default_rng([fold.number, number, play, 3])
+            yield float(np.mean([_null(fold, row, rng) for row in rows]))
 
 
-def _scores(fold: _Fold, metrics: Sequence[Metric]) -> Iterator[tuple[str, str, int, str, float]]:
-    """Yield metric, unit, split, predictor and value for replicate, simple and noisy truth."""
-    moments = fold.moments
+def _null(fold: FoldStatistics, row: int, rng: np.random.Generator) -> float:
+    """Average the split-half correlation of the shift of control cells that play a group."""
+    blocks = rng.permutation(_control_blocks(fold, str(fold.moments.context[row])))
+    size = fold.block_n[blocks].mean()
+    n_played = int(np.clip(round(fold.moments.n[row] / size), 2, len(blocks) // 2))
+    found = []
+    for _ in range(N_SPLITS):
+        played = rng.permutation(blocks[:n_played])
+        control = rng.permutation(blocks[n_played:])
+        parts = (played[::2], played[1::2], control[::2], control[1::2])
+        mean = [_block_mean(fold, part) for part in parts]
+        found.append(_correlation(mean[0] - mean[2], mean[1] - mean[3]))
+    return float(np.mean(found))
+
+
+def _control_blocks(fold: FoldStatistics, context: str) -> Int[np.ndarray, " blocks"]:
+    """Return the blocks of both halves of a context's controls: no model is involved here."""
+    rows = [fold.moments.control_row(role, context) for role in CONTROL_ROLES]
+    return np.concatenate([fold.blocks[row] for row in rows])
+
+
+def _block_mean(fold: FoldStatistics, blocks: Int[np.ndarray, " blocks"]) -> Profile:
+    mean: Profile = fold.block_total[blocks].sum(axis=0) / max(fold.block_n[blocks].sum(), 1)
+    return mean
+
+
+def _scores(
+    fold: FoldStatistics, scored: dict[str, list[int]], metrics: Sequence[Metric]
+) -> Iterator[tuple[str, str, int, str, float]]:
+    """Yield metric, unit, split, predictor and value.
+
+    ``replicate`` and the simple means predict one half of the truth, for metrics that rank;
+    ``perfect`` draws the truth behind the whole of it; ``floor`` is the control mean against it.
+    """
+    ranked = [m for m in metrics if m.is_ranked]
+    rng = np.random.default_rng([fold.number, 1])
+    test = [row for rows in scored.values() for row in rows]
+    truths = {row: draw_truths(fold.moments, row, N_SPLITS, rng) for row in test}
     for split in range(N_SPLITS):
-        a, b = _halves(fold, split)
-        noisy = _with_noise(fold, split)
-        for unit, rows in fold.scored.items():
-            contexts = [str(moments.context[row]) for row in rows]
-            again = {row: weights(noisy, row) for row in rows}
-            predictors = {
-                "replicate": ([b[row] for row in rows], a, fold.weight),
-                "control": (
-                    [moments.control("control_input", c) for c in contexts],
-                    a,
-                    fold.weight,
-                ),
-                "training": ([moments.training_mean(c) for c in contexts], a, fold.weight),
-                "perfect": ([moments.mean[row] for row in rows], noisy.mean, again),
-            }
-            for name, (profiles, truth, weight) in predictors.items():
-                keys = [(str(moments.perturbation[row]), str(moments.context[row])) for row in rows]
-                parts = unit_parts(
-                    moments,
-                    dict(zip(keys, profiles, strict=True)),
-                    rows,
-                    truth=truth,
-                    gene_weights=weight,
-                )
-                for metric in metrics:
-                    yield metric.name, unit, split, name, _mean(metric, parts)
+        halves = _halves(fold, split)
+        for unit, rows in scored.items():
+            for name, profiles in _half_predictors(fold, rows, halves[1]).items():
+                for metric, value in _values(fold, rows, profiles, ranked, halves[0]):
+                    yield metric, unit, split, name, value
+            perfect = [truths[row][split] for row in rows]
+            asked = metrics if split < N_DRAWS_SHOWN else ranked
+            for metric, value in _values(fold, rows, perfect, asked, None):
+                yield metric, unit, split, "perfect", value
+    for unit, rows in scored.items():
+        for metric, value in _values(fold, rows, _controls(fold, rows), metrics, None):
+            yield metric, unit, 0, "floor", value
+
+
+def _half_predictors(
+    fold: FoldStatistics, rows: Sequence[int], other_half: Table
+) -> dict[str, list[Profile]]:
+    contexts = [str(fold.moments.context[row]) for row in rows]
+    return {
+        "replicate": [other_half[row] for row in rows],
+        "control": _controls(fold, rows),
+        "training": [fold.moments.training_mean(c) for c in contexts],
+    }
+
+
+def _controls(fold: FoldStatistics, rows: Sequence[int]) -> list[Profile]:
+    contexts = [str(fold.moments.context[row]) for row in rows]
+    return [fold.moments.control("control_input", c) for c in contexts]
+
+
+def _values(
+    fold: FoldStatistics,
+    rows: Sequence[int],
+    profiles: Sequence[Profile],
+    metrics: Sequence[Metric],
+    truth: Table | None,
+) -> Iterator[tuple[str, float]]:
+    keys = [key_of(fold.moments, row) for row in rows]
+    predicted = dict(zip(keys, profiles, strict=True))
+    parts = unit_parts(fold.moments, predicted, rows, truth=truth)
+    for metric in metrics:
+        yield metric.name, _mean(metric, parts)
 
 
 def _mean(metric: Metric, parts: Sequence[Any]) -> float:
@@ -219,32 +219,62 @@ def _mean(metric: Metric, parts: Sequence[Any]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
+def _novelty(fold: FoldStatistics, scored: dict[str, list[int]]) -> dict[str, float]:
+    """Return 1 - the largest cosine of a unit's shift to that of a training perturbation.
+
+    Shifts are from the scored controls; a unit with several contexts gets their mean.
+    """
+    moments = fold.moments
+    found = {}
+    for unit, rows in scored.items():
+        distances = []
+        for row in rows:
+            context = str(moments.context[row])
+            training = moments.rows("train", context) or moments.rows("train")
+            control = moments.control("control_truth", context)
+            shift, known = moments.mean[row] - control, moments.mean[training] - control
+            norm = np.linalg.norm(known, axis=1) * np.linalg.norm(shift)
+            cosine = np.divide(known @ shift, norm, out=np.zeros(len(norm)), where=norm > 0)
+            distances.append(1.0 - float(cosine.max()))
+        found[unit] = float(np.mean(distances))
+    return found
+
+
 def _constants(
     metric: Metric, table: pd.DataFrame, r: Float[np.ndarray, " units"]
 ) -> dict[str, Any]:
-    floor = float(metric.floor or 0.0)
-    if table["value"].notna().sum() == 0:
-        return _untrusted(floor, "undefined for every responder of this board")
     by = table.pivot_table(index=["unit", "split"], columns="predictor", values="value")
-    for name in ("replicate", "control", "training", "perfect"):
+    for name in ("replicate", "perfect", "floor", *SIMPLE):
         by[name] = by.get(name, np.nan)
-    column = "perfect" if metric.ceiling == "noise" else "replicate"
-    draws = by[column].groupby("split").mean()
-    ceiling = float(draws.mean())
-    if metric.ceiling == "reliability":
-        clipped = np.clip(r, 0.0, 1.0)
-        ceiling = float(np.mean(np.sqrt(2 * clipped / (1 + clipped))))
-    margin = 1.96 * float(draws.std())
-    reason = _distrust(metric, by, floor, ceiling)
+    floor = by["floor"].mean() if metric.floor is None else metric.floor
+    if not np.isfinite(floor) or by[["perfect", "replicate"]].notna().sum().sum() == 0:
+        return _untrusted(float(metric.floor or 0.0), "undefined for every responder")
+    low, ceiling, high = _ceiling(metric, by, r)
+    reason = _distrust(metric, by, float(floor), ceiling)
     return {
-        "floor": floor,
+        "floor": float(floor),
         "ceiling": ceiling,
-        "ceiling_low": ceiling - margin,
-        "ceiling_high": ceiling + margin,
+        "ceiling_low": low,
+        "ceiling_high": high,
         "ceiling_kind": metric.ceiling,
         "trusted": not reason,
         "reason": reason,
     }
+
+
+def _ceiling(
+    metric: Metric, by: pd.DataFrame, r: Float[np.ndarray, " units"]
+) -> tuple[float, float, float]:
+    """Return lower end, ceiling and upper end; the interval is over units."""
+    if metric.ceiling == "reliability":
+        values = np.sqrt(2 * np.clip(r, 0.0, 1.0) / (1 + np.clip(r, 0.0, 1.0)))
+    else:
+        column = "replicate" if metric.ceiling == "replicate" and metric.is_ranked else "perfect"
+        values = by[column].groupby("unit").mean().dropna().to_numpy(dtype=np.float64)
+    ceiling = float(np.mean(values))
+    n = len(values)
+    margin = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else 0.0
+    return ceiling - margin, ceiling, ceiling + margin
 
 
 def _untrusted(floor: float, reason: str) -> dict[str, Any]:
@@ -257,7 +287,9 @@ def _distrust(metric: Metric, by: pd.DataFrame, floor: float, ceiling: float) ->
     sign = 1.0 if metric.higher_is_better else -1.0
     if sign * (ceiling - floor) <= 0:
         return "the ceiling is not above the floor"
-    simple = (sign * by[["control", "training"]]).max(axis=1).fillna(sign * floor)
+    if not metric.is_ranked:
+        return ""
+    simple = (sign * by[SIMPLE]).max(axis=1).fillna(sign * floor)
     gap = sign * by["replicate"] - simple
     per_unit = gap.groupby("unit").mean().dropna().to_numpy(dtype=np.float64)
     if len(per_unit) < MIN_RESPONDERS:

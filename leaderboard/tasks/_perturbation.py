@@ -1,180 +1,116 @@
-"""Moments, weights and units of a perturbation board: arrays in, unit records out."""
+"""From the moments of a fold to the unit records that metrics see."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
-from leaderboard.profiles import target_genes
-from leaderboard.spec import CONTROL, PerturbationUnit
+from leaderboard.spec import PerturbationUnit
+from leaderboard.tasks._moments import Moments, Profile
 
-TRAINING = "train"
-MIN_CONTROLS = 100
-MIN_FOR_WELCH = 5
 RESOLUTION = 1e-5
 """Shifts this small, in log1p units, are the rounding of float32 predictions."""
-Profile = Float[np.ndarray, " genes"]
+Key = tuple[str, str]
+"""Perturbation and context."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Moments:
-    """n, mean and variance of every group of cells of one fold, targets of the panel removed.
-
-    A group is one role, perturbation, context and unit; all arrays are indexed by its number.
-    """
-
-    role: Shaped[np.ndarray, " groups"]
-    perturbation: Shaped[np.ndarray, " groups"]
-    context: Shaped[np.ndarray, " groups"]
-    unit: Shaped[np.ndarray, " groups"]
-    n: Float[np.ndarray, " groups"]
-    mean: Float[np.ndarray, "groups genes"]
-    variance: Float[np.ndarray, "groups genes"]
-    genes: tuple[str, ...]
-
-    def rows(self, role: str, context: str | None = None) -> list[int]:
-        """Return the numbers of the groups of one role, in one context or in all."""
-        found = self.role == role
-        if context is not None:
-            found &= self.context == context
-        return [int(row) for row in np.flatnonzero(found)]
-
-    def control(self, role: str, context: str) -> Profile:
-        """Return the mean of one half of a context's control cells."""
-        mean: Profile = self.mean[self.rows(role, context)[0]]
-        return mean
-
-    def n_controls(self, context: str) -> int:
-        """Return the number of control cells of a context, both halves together."""
-        found = np.isin(self.role, ["control_input", "control_truth"]) & (self.context == context)
-        return int(self.n[found].sum())
-
-    def has_enough_controls(self, row: int) -> bool:
-        """Whether a group's context holds the control cells that its scores need."""
-        return self.n_controls(str(self.context[row])) >= MIN_CONTROLS
-
-    def training_mean(self, context: str) -> Profile:
-        """Return the equal-weight mean of training profiles: of the context, else of all."""
-        rows = self.rows(TRAINING, context) or self.rows(TRAINING)
-        centre: Profile = self.mean[rows].mean(axis=0)
-        return centre
-
-    def units(self) -> dict[str, list[int]]:
-        """Return the numbers of the test groups of every unit."""
-        found: dict[str, list[int]] = {}
-        for row in self.rows("test"):
-            found.setdefault(str(self.unit[row]), []).append(row)
-        return dict(sorted(found.items()))
-
-
-def read_moments(groups: pd.DataFrame, moments: pd.DataFrame) -> Moments:
-    """Take the tables of one fold apart and leave out every gene that the panel targets."""
-    targets = target_genes([p for p in groups["perturbation"].unique() if p != CONTROL])
-    kept = moments[~moments["gene"].isin(targets)]
-    numbers = range(len(groups))
-    return Moments(
-        role=groups["role"].to_numpy(dtype=str),
-        perturbation=groups["perturbation"].to_numpy(dtype=str),
-        context=groups["context"].to_numpy(dtype=str),
-        unit=groups["unit"].to_numpy(dtype=str),
-        n=groups["n"].to_numpy(dtype=np.float64),
-        mean=kept[[f"mean:{k}" for k in numbers]].to_numpy(dtype=np.float64).T,
-        variance=kept[[f"variance:{k}" for k in numbers]].to_numpy(dtype=np.float64).T,
-        genes=tuple(kept["gene"]),
-    )
-
-
-def weights(moments: Moments, row: int) -> Profile:
-    """Return the weight of every gene in the squared error of one test group.
-
-    The squared min-max of abs Welch t of the group against all cells of the context's other
-    perturbations; with fewer than 5 perturbations in the context, of the training shifts' mean over
-    its standard error, moderated by the 90th percentile of the standard deviations.
-    """
-    context = str(moments.context[row])
-    rows = moments.rows(TRAINING, context) + moments.rows("test", context)
-    if len(np.unique(moments.perturbation[rows])) >= MIN_FOR_WELCH:
-        others = [r for r in rows if moments.perturbation[r] != moments.perturbation[row]]
-        return _min_max(np.abs(_welch_t(moments, [row], others))) ** 2
-    return _min_max(_moderated_t(moments)) ** 2
-
-
-def _pooled(moments: Moments, rows: Sequence[int]) -> tuple[float, Profile, Profile]:
-    """Return n, mean and unbiased variance of the cells of several groups together."""
-    n = moments.n[list(rows)][:, None]
-    mean = moments.mean[list(rows)]
-    total = float(n.sum())
-    centre = (n * mean).sum(axis=0) / total
-    within = np.where(n > 1, (n - 1) * np.nan_to_num(moments.variance[list(rows)]), 0.0)
-    spread = within + n * (mean - centre) ** 2
-    return total, centre, spread.sum(axis=0) / max(total - 1, 1)
-
-
-def _welch_t(moments: Moments, rows: Sequence[int], others: Sequence[int]) -> Profile:
-    n_a, mean_a, var_a = _pooled(moments, rows)
-    n_b, mean_b, var_b = _pooled(moments, others)
-    error = np.sqrt(var_a / n_a + var_b / n_b)
-    t: Profile = np.zeros_like(error)
-    np.divide(mean_a - mean_b, error, out=t, where=error > 0)
-    return t
-
-
-def _moderated_t(moments: Moments) -> Profile:
-    rows = moments.rows(TRAINING)
-    controls = [moments.control("control_input", str(moments.context[row])) for row in rows]
-    deltas = moments.mean[rows] - np.stack(controls)
-    sd = deltas.std(axis=0, ddof=1) if len(rows) > 1 else np.zeros(deltas.shape[1])
-    positive = sd[sd > 0]
-    s0 = float(np.quantile(positive, 0.9)) if len(positive) else 1.0
-    a: Profile = np.abs(deltas.mean(axis=0)) * np.sqrt(len(rows)) / (sd + s0)
-    return a
-
-
-def _min_max(values: Profile) -> Profile:
-    span = np.ptp(values)
-    scaled: Profile = (values - values.min()) / span if span > 0 else np.zeros_like(values)
-    return scaled
+def key_of(moments: Moments, row: int) -> Key:
+    """Return perturbation and context of a group."""
+    return str(moments.perturbation[row]), str(moments.context[row])
 
 
 def unit_parts(
     moments: Moments,
-    predicted: Mapping[tuple[str, str], Profile],
+    predicted: Mapping[Key, Profile],
     rows: Sequence[int],
     *,
     truth: Float[np.ndarray, "groups genes"] | None = None,
-    gene_weights: Mapping[int, Profile] | None = None,
+    extra: Mapping[Key, Mapping[str, Any]] | None = None,
 ) -> tuple[PerturbationUnit, ...]:
     """Return the unit records of some test groups, one a group.
 
     Parameters
     ----------
     predicted
-        Profile of every (perturbation, context) that ``rows`` ask for.
+        Profile of every (perturbation, context) that ``rows`` ask for, over ``moments.genes``.
     truth
         Replaces the means of all groups, for split halves; same shape as ``moments.mean``.
-    gene_weights
-        Weights by group number, where they are known already.
+    extra
+        Predicted variance and cells, where the entry gives them, as fields of the record.
     """
     means = moments.mean if truth is None else truth
+    contexts = sorted({key_of(moments, row)[1] for row in rows})
+    around = {context: _surroundings(moments, means, context) for context in contexts}
     parts = []
     for row in rows:
-        context = str(moments.context[row])
-        others = [r for r in moments.rows("test", context) if r != row]
-        control_truth = moments.rows("control_truth", context)[0]
-        control_input = moments.control("control_input", context)
-        profile = predicted[str(moments.perturbation[row]), context]
-        parts.append(
-            PerturbationUnit(
-                predicted=np.where(
-                    np.abs(profile - control_input) < RESOLUTION, control_input, profile
-                ),
-                truth=means[row],
-                control_input=control_input,
-                control_truth=means[control_truth],
-                weight=gene_weights[row] if gene_weights else weights(moments, row),
-                other_truths=means[others],
-            )
-        )
+        key = key_of(moments, row)
+        part = _part(moments, row, predicted[key], around[key[1]])
+        parts.append(replace(part, **extra[key]) if extra and key in extra else part)
     return tuple(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Surroundings:
+    """What all units of a fold and context share."""
+
+    means: Float[np.ndarray, "groups genes"]
+    test: Float[np.ndarray, "tests genes"]
+    norms: Float[np.ndarray, " tests"]
+    place: Mapping[int, int]
+    """Row of ``test`` by number of group."""
+    control: int
+
+
+def _surroundings(
+    moments: Moments, means: Float[np.ndarray, "groups genes"], context: str
+) -> _Surroundings:
+    rows = moments.rows("test", context)
+    control = moments.control_row("control_truth", context)
+    test = means[rows]
+    return _Surroundings(
+        means=means,
+        test=test,
+        norms=np.linalg.norm(test - means[control], axis=1),
+        place={row: k for k, row in enumerate(rows)},
+        control=control,
+    )
+
+
+def _part(moments: Moments, row: int, profile: Profile, around: _Surroundings) -> PerturbationUnit:
+    perturbation, context = key_of(moments, row)
+    control_input = moments.control("control_input", context)
+    singles = _singles(moments, perturbation, context)
+    return PerturbationUnit(
+        predicted=np.where(np.abs(profile - control_input) < RESOLUTION, control_input, profile),
+        truth=around.means[row],
+        control_input=control_input,
+        control_truth=around.means[around.control],
+        weight=moments.weight[row],
+        other_truths=around.test,
+        own=around.place[row],
+        other_norms=around.norms,
+        reference=moments.training_mean(context),
+        n=int(moments.n[row]),
+        n_control=int(moments.n[around.control]),
+        variance=moments.variance[row],
+        control_variance=moments.variance[around.control],
+        singles=singles[0],
+        singles_error=singles[1],
+    )
+
+
+def _singles(
+    moments: Moments, perturbation: str, context: str
+) -> tuple[Profile, Profile] | tuple[None, None]:
+    """Return the summed profiles of a pair's singles, and their squared standard error."""
+    names = perturbation.split("+")
+    if len(names) != 2:
+        return None, None
+    found = [moments.pooled(name, context) for name in names]
+    known = [single for single in found if single is not None]
+    if len(known) != 2:
+        return None, None
+    (n_a, mean_a, variance_a), (n_b, mean_b, variance_b) = known
+    return mean_a + mean_b, variance_a / n_a + variance_b / n_b

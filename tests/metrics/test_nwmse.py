@@ -9,16 +9,13 @@ import pytest
 from leaderboard.errors import UndefinedScoreError
 from leaderboard.metrics import METRICS
 from leaderboard.spec import PerturbationUnit
+from tests.metrics._units import profile, random_unit, unit
 
 METRIC = METRICS["nwmse"]
 nwmse = METRIC.compute
 
 
-def profile(*values: float) -> np.ndarray:
-    return np.array(values, dtype=np.float64)
-
-
-WORKED = PerturbationUnit(
+WORKED = unit(
     predicted=profile(1, 1, 3),
     truth=profile(1, 2, 3),
     control_input=profile(0, 0, 0),
@@ -26,15 +23,6 @@ WORKED = PerturbationUnit(
     weight=profile(1, 1, 2),
     other_truths=np.zeros((0, 3)),
 )
-
-
-def random_unit(seed: int) -> PerturbationUnit:
-    rng = np.random.default_rng(seed)
-    predicted, truth, one, two, weight = rng.random((5, 8))
-    return PerturbationUnit(
-        predicted=predicted, truth=truth, control_input=one, control_truth=two, weight=weight,
-        other_truths=rng.random((3, 8)),
-    )  # fmt: skip
 
 
 def naive(case: PerturbationUnit) -> float:

@@ -9,19 +9,18 @@ from scipy.spatial.distance import cosine
 from leaderboard.errors import UndefinedScoreError
 from leaderboard.metrics import METRICS
 from leaderboard.spec import PerturbationUnit
+from tests.metrics._units import unit
 
 pds = METRICS["pds"].compute
 
 
-def unit(predicted: object, own: object, others: object) -> PerturbationUnit:
+def shifts(predicted: object, own: object, others: object) -> PerturbationUnit:
     """Shifts, as both control halves are zero."""
-    truths = np.asarray(others, dtype=np.float64)
-    n = truths.shape[1]
-    return PerturbationUnit(
-        predicted=np.asarray(predicted, dtype=np.float64), truth=np.asarray(own, dtype=np.float64),
-        control_input=np.zeros(n), control_truth=np.zeros(n), weight=np.ones(n),
-        other_truths=truths,
-    )  # fmt: skip
+    return unit(
+        predicted=np.asarray(predicted, dtype=np.float64),
+        truth=np.asarray(own, dtype=np.float64),
+        other_truths=np.asarray(others, dtype=np.float64),
+    )
 
 
 def fold(seed: int, n: int = 8, genes: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -32,10 +31,9 @@ def fold(seed: int, n: int = 8, genes: int = 12) -> tuple[np.ndarray, np.ndarray
 
 def unit_of(seed: int, own: int, predicted: np.ndarray) -> PerturbationUnit:
     truths, control_input, control_truth = fold(seed)
-    return PerturbationUnit(
+    return unit(
         predicted=predicted, truth=truths[own], control_input=control_input,
-        control_truth=control_truth, weight=np.ones(len(predicted)),
-        other_truths=np.delete(truths, own, axis=0),
+        control_truth=control_truth, other_truths=np.delete(truths, own, axis=0),
     )  # fmt: skip
 
 
@@ -50,12 +48,12 @@ def naive(case: PerturbationUnit) -> float:
 def test_a_worked_example() -> None:
     # Cosines: own .8; others .6, -.8, 1, -.6: one of four is nearer.
     others = [[0, 1], [-1, 0], [0.8, 0.6], [0, -1]]
-    assert pds(unit([0.8, 0.6], [1, 0], others)) == pytest.approx(0.75)
+    assert pds(shifts([0.8, 0.6], [1, 0], others)) == pytest.approx(0.75)
 
 
 def test_a_tie_counts_half() -> None:
     others = [[2, 0], [0, 1], [0, -1], [-1, 0]]
-    assert pds(unit([1, 0], [1, 0], others)) == pytest.approx(1 - 0.5 / 4)
+    assert pds(shifts([1, 0], [1, 0], others)) == pytest.approx(1 - 0.5 / 4)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -86,7 +84,8 @@ def test_the_truth_scores_one_even_over_another_half_of_controls() -> None:
 def test_the_opposite_of_the_truth_scores_zero() -> None:
     directions = np.eye(5)
     values = [
-        pds(unit(-directions[k], directions[k], np.delete(directions, k, axis=0))) for k in range(5)
+        pds(shifts(-directions[k], directions[k], np.delete(directions, k, axis=0)))
+        for k in range(5)
     ]
     assert values == [0.0] * 5
 
@@ -100,5 +99,18 @@ def test_the_size_of_a_shift_does_not_count() -> None:
 
 def test_fewer_than_five_perturbations_are_undefined_and_counted() -> None:
     with pytest.raises(UndefinedScoreError, match=r"4 test perturbation\(s\) in the fold; 5"):
-        pds(unit([1, 0], [1, 0], [[0, 1], [-1, 0], [0, -1]]))
-    assert pds(unit([1, 0], [1, 0], [[0, 1], [-1, 0], [0, -1], [-1, -1]])) == 1.0
+        pds(shifts([1, 0], [1, 0], [[0, 1], [-1, 0], [0, -1]]))
+    assert pds(shifts([1, 0], [1, 0], [[0, 1], [-1, 0], [0, -1], [-1, -1]])) == 1.0
+
+
+def test_others_without_a_shift_are_equally_near_to_all() -> None:
+    others = np.zeros((4, 2))
+    assert pds(shifts([1, 0], [0.5, 0.1], others)) == 1.0
+    assert pds(shifts([1, 0], [-0.5, 0.1], others)) == 0.0
+
+
+def test_the_floor_is_what_an_uninformed_prediction_scores() -> None:
+    rng = np.random.default_rng(0)
+    values = [pds(unit_of(seed, 0, rng.normal(size=12))) for seed in range(400)]
+    assert np.mean(values) == pytest.approx(0.5, abs=3 * np.std(values) / np.sqrt(len(values)))
+    assert METRICS["pds"].floor == 0.5

@@ -8,16 +8,12 @@ from scipy.stats import pearsonr
 
 from leaderboard.errors import UndefinedScoreError
 from leaderboard.metrics import METRICS
-from leaderboard.spec import PerturbationUnit
+from tests.metrics._units import profile, random_unit, unit
 
 pearson_delta = METRICS["pearson_delta"].compute
 
 
-def profile(*values: float) -> np.ndarray:
-    return np.array(values, dtype=np.float64)
-
-
-WORKED = PerturbationUnit(
+WORKED = unit(
     predicted=profile(2, 2, 2),
     truth=profile(4, 6, 9),
     control_input=profile(1, 2, 0),
@@ -25,14 +21,6 @@ WORKED = PerturbationUnit(
     weight=np.ones(3),
     other_truths=np.zeros((0, 3)),
 )
-
-
-def random_unit(seed: int) -> PerturbationUnit:
-    predicted, truth, one, two = np.random.default_rng(seed).random((4, 15))
-    return PerturbationUnit(
-        predicted=predicted, truth=truth, control_input=one, control_truth=two,
-        weight=np.ones(15), other_truths=np.zeros((0, 15)),
-    )  # fmt: skip
 
 
 def test_a_worked_example() -> None:

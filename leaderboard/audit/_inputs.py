@@ -1,0 +1,57 @@
+"""Checks of what models are given: ids, order, columns, labels of test cells."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from leaderboard.audit._record import Finding, FoldFiles, finding
+
+OPAQUE = r"[0-9a-f]{24}"
+SHOWN = {
+    "cell_type_annotation": {"role", "cell_type", "donor_id", "batch", "total_counts_all_genes"},
+    "perturbation_prediction": {
+        *("role", "perturbation", "context", "size_factor", "donor_id", "batch", "cell_type"),
+        *("cell_line", "total_counts_all_genes"),
+    },
+}
+"""What inputs may show, kept apart from the code that writes them, so that one checks the other."""
+SHOWN_UNS = {"perturbation_prediction": {"target_sum", "size_factor", "cells"}}
+HIDDEN_FROM_TEST_CELLS = ("cell_type", "donor_id", "batch")
+
+
+def check_identifiers(files: FoldFiles) -> Iterator[Finding]:
+    """Look for ids or an order of rows that tell something, and columns beyond the list."""
+    names = pd.Series(files.inputs.obs_names.astype(str))
+    plain = names[~names.str.fullmatch(OPAQUE) | names.isin(files.obs.index)]
+    yield finding(files, "identifiers", list(plain), "id(s) that are not opaque")
+    yield finding(
+        files,
+        "identifiers",
+        [] if names.is_monotonic_increasing else ["order"],
+        "order(s) of rows other than that of the hash",
+    )
+    extra = sorted(set(map(str, files.inputs.obs.columns)) - SHOWN[files.board.task])
+    for place in ("obsm", "obsp", "layers", "uns"):
+        known = SHOWN_UNS.get(files.board.task, set()) if place == "uns" else set()
+        extra += [f"{place}:{key}" for key in sorted(set(getattr(files.inputs, place)) - known)]
+    extra += ["raw"] if files.inputs.raw is not None else []
+    yield finding(files, "identifiers", extra, "column(s) beyond the whitelist")
+
+
+def check_labels(files: FoldFiles) -> Iterator[Finding]:
+    """Look for labels and groups of test cells among the inputs."""
+    is_test = (files.inputs.obs["role"].astype(str) == "test").to_numpy()
+    shown = [
+        column
+        for column in HIDDEN_FROM_TEST_CELLS
+        if column in files.inputs.obs and files.inputs.obs.loc[is_test, column].notna().any()
+    ]
+    yield finding(files, "labels", shown, "column(s) that show test cells")
+    scored = files.truth[files.truth["role"] == "test"]
+    asked = np.unique(scored["real_cell_id"])
+    planned = files.roles.loc[files.roles["role"] == "test", "cell_id"]
+    if files.board.task == "cell_type_annotation":
+        planned = planned[files.obs["cell_type"].reindex(planned).notna().to_numpy()]
+    missing = sorted(set(planned) ^ set(asked))
+    yield finding(files, "labels", missing, "test cell(s) that split and truth disagree on")

@@ -1,0 +1,58 @@
+"""What a check of the audit is given, and what it returns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from leaderboard.spec import Board
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+N_IDS = 20
+Severity = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One result of one check; errors unrank a board, warnings travel to its page."""
+
+    check: str
+    board: str
+    fold: int
+    severity: Severity
+    n: int
+    ids: tuple[str, ...]
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldFiles:
+    """The files of one fold, as models and scoring get them."""
+
+    board: Board
+    fold: int
+    roles: pd.DataFrame
+    """``cell_id role`` of this fold."""
+    obs: pd.DataFrame
+    """The clean dataset's."""
+    inputs: "AnnData"
+    truth: pd.DataFrame
+
+
+def finding(
+    files: FoldFiles, check: str, bad: Sequence[str], what: str, severity: Severity = "error"
+) -> Finding:
+    """Return an error or a warning with the first ids, or an ok if there are none."""
+    ids = sorted(map(str, bad))
+    return Finding(
+        check=check,
+        board=files.board.id,
+        fold=files.fold,
+        severity=severity if ids else "ok",
+        n=len(ids),
+        ids=tuple(ids[:N_IDS]),
+        message=f"{len(ids)} {what}" if ids else f"no {what}",
+    )

@@ -1,0 +1,41 @@
+"""An adversary that answers every question alike: one label, one profile without any gene in it."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from leaderboard.models._inputs import (
+    annotation,
+    control_profiles,
+    labels,
+    perturbation_prediction,
+    test_cells,
+)
+from leaderboard.spec import Model, RunContext
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+class Constant:
+    """The first label of the alphabet; the mean level of expression, for every gene."""
+
+    def annotate(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return one training label for all cells."""
+        return annotation(inputs, np.repeat(np.unique(labels(inputs))[0], test_cells(inputs).sum()))
+
+    def predict(self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext) -> pd.DataFrame:
+        """Return one number for all genes and queries."""
+        level = float(control_profiles(inputs).to_numpy().mean())
+        rows = np.full((len(queries), inputs.n_vars), level)
+        return perturbation_prediction(queries, rows, inputs.var_names)
+
+
+MODEL = Model(
+    name="constant",
+    label="Constant (adversary)",
+    tasks=("cell_type_annotation", "perturbation_prediction"),
+    load=Constant,
+    is_adversary=True,
+)

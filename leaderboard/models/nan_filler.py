@@ -1,0 +1,41 @@
+"""An adversary that answers nothing and hopes that a hole counts as a baseline: it is refused."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from leaderboard.models._inputs import (
+    annotation,
+    labels,
+    perturbation_prediction,
+    test_cells,
+)
+from leaderboard.spec import Model, RunContext
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+class NanFiller:
+    """Probabilities and profiles of NaN; the checks of the task make the entry failed."""
+
+    def annotate(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return labels with probabilities that are not a number."""
+        names, n = np.unique(labels(inputs)), int(test_cells(inputs).sum())
+        nothing = np.full((n, len(names)), np.nan)
+        return annotation(inputs, np.repeat(names[0], n), (names, nothing))
+
+    def predict(self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext) -> pd.DataFrame:
+        """Return profiles that are not a number."""
+        nothing = np.full((len(queries), inputs.n_vars), np.nan)
+        return perturbation_prediction(queries, nothing, inputs.var_names)
+
+
+MODEL = Model(
+    name="nan_filler",
+    label="NaN filler (adversary)",
+    tasks=("cell_type_annotation", "perturbation_prediction"),
+    load=NanFiller,
+    is_adversary=True,
+)

@@ -1,0 +1,55 @@
+"""scVI's latent space of training cells, and the vote of the nearest of them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from leaderboard.models._inputs import fitted
+from leaderboard.models._knn import knn_annotation
+from leaderboard.models._scvi import Size, cells_for_scvi, fit_scvi, genes_of, load_scvi
+from leaderboard.spec import Model, RunContext
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@dataclass(frozen=True)
+class ScviKnn:
+    """Lopez et al. 2018, doi:10.1038/s41592-018-0229-2; test cells only pass the encoder."""
+
+    n_genes: int = 2000
+    n_latent: int = 30
+    n_layers: int = 2
+    epochs: int = 200
+    patience: int = 15
+    k: int = 15
+
+    def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        """Return labels with shares of votes; needs the extra ``scvi``."""
+        package = load_scvi()
+        size = Size(
+            n_genes=self.n_genes, n_latent=self.n_latent, n_layers=self.n_layers,
+            epochs=self.epochs, patience=self.patience,
+        )  # fmt: skip
+        genes = genes_of(inputs, self.n_genes)
+        model = fit_scvi(package, inputs, cells_for_scvi(inputs, fitted(inputs), genes), size, run)
+        return knn_annotation(inputs, encoded(model, inputs, genes), self.k)
+
+
+def encoded(model: Any, inputs: "AnnData", genes: np.ndarray) -> np.ndarray:
+    """Return the latent mean of every cell, cells x dims, in the order of ``inputs``."""
+    cells = cells_for_scvi(inputs, np.ones(inputs.n_obs, dtype=bool), genes)
+    latent = pd.DataFrame(model.get_latent_representation(cells), index=cells.obs_names)
+    values: np.ndarray = latent.loc[inputs.obs_names].to_numpy(dtype=np.float64)
+    return values
+
+
+MODEL = Model(
+    name="scvi",
+    label="kNN on scVI",
+    tasks=("cell_type_annotation",),
+    load=ScviKnn,
+    is_stochastic=True,
+)

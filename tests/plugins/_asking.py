@@ -1,0 +1,109 @@
+"""How a model is asked, on the tiny cases of tests/conftest.py."""
+
+import importlib.util
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leaderboard.models import MODELS
+from leaderboard.spec import Annotator, Case, Model, PerturbPredictor, RunContext
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+CAPABILITY = {
+    "cell_type_annotation": (Annotator, "annotate"),
+    "perturbation_prediction": (PerturbPredictor, "predict"),
+}
+SIZES: dict[str, dict[str, Any]] = {
+    "logistic_regression": {"n_dims": 8},
+    "nearest_centroid": {"n_dims": 8},
+    "knn": {"n_dims": 8},
+    "torch_mlp": {"epochs": 3, "hidden": 8},
+    "scvi": {"n_genes": 40, "n_latent": 4, "epochs": 2},
+    "scanvi": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},
+}
+"""Parameters that suit 40 genes; what is not named runs with its defaults."""
+EXTRA = {"scvi": "scvi", "scanvi": "scvi"}
+"""The package of an optional extra that a model cannot run without."""
+REFUSED = "nan_filler"
+"""The adversary whose every answer the checks of a task must refuse."""
+Cases = dict[str, tuple[Case, Path]]
+
+
+def pairs(*, but: str = "", **wanted: bool) -> pytest.MarkDecorator:
+    """Run a test on every (model, task) whose flags are as wanted."""
+    chosen = [
+        pytest.param(m, task, id=f"{m.name}-{task}", marks=skipped(m))
+        for m in MODELS.values()
+        for task in m.tasks
+        if m.name != but and all(getattr(m, flag) == value for flag, value in wanted.items())
+    ]
+    return pytest.mark.parametrize(("model", "task"), chosen)
+
+
+def skipped(model: Model) -> list[pytest.MarkDecorator]:
+    """Skip a model whose extra is not installed."""
+    package = EXTRA.get(model.name)
+    lacks = package is not None and importlib.util.find_spec(package) is None
+    return [pytest.mark.skipif(lacks, reason=f"the extra {package} is not installed")]
+
+
+def no_log(name: str, value: float, step: int) -> None:
+    """Take a point of a curve, which must be a number, and drop it."""
+    assert name
+    assert math.isfinite(value)
+    assert step >= 0
+
+
+def run_of(model: Model, truth: Path | None, seed: int = 0) -> RunContext:
+    """Only models that see the truth are given it."""
+    return RunContext(
+        seed=seed,
+        threads=1,
+        max_epochs=3,
+        log=no_log,
+        truth_path=truth if model.sees_truth else None,
+    )
+
+
+def adapter_of(model: Model) -> Any:
+    """Load a model at a size that suits the tiny cases."""
+    return model.load(**SIZES.get(model.name, {}))
+
+
+def ask(
+    model: Model, task: str, cases: Cases, *, seed: int = 0, inputs: "AnnData | None" = None
+) -> pd.DataFrame:
+    """Let a model answer a task's case."""
+    assert task in cases, f"add a tiny case of {task} to tests/plugins/conftest.py"
+    case, truth = cases[task]
+    inputs = case.inputs.copy() if inputs is None else inputs
+    run = run_of(model, truth, seed)
+    if case.queries is None:
+        labels: pd.DataFrame = adapter_of(model).annotate(inputs, run)
+        return labels
+    profiles: pd.DataFrame = adapter_of(model).predict(inputs, case.queries.copy(), run)
+    return profiles
+
+
+def numbers_and_text(table: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Sort by key and take a prediction apart into text and numbers."""
+    table = table.sort_values(keys).reset_index(drop=True)
+    is_number = [dtype.kind == "f" for dtype in table.dtypes]
+    text = table.loc[:, [not n for n in is_number]]
+    return text, table.loc[:, is_number].to_numpy(dtype=np.float64)
+
+
+def dense_profiles(inputs: "AnnData") -> pd.DataFrame:
+    """Return log-normalised cells with their keys, the plain way."""
+    counts = inputs.X.toarray().astype(np.float64)
+    values = np.log1p(counts / counts.sum(axis=1, keepdims=True) * inputs.uns["target_sum"])
+    table = pd.DataFrame(values, columns=list(inputs.var_names))
+    for column in ("role", "perturbation", "context"):
+        table[column] = inputs.obs[column].to_numpy(dtype=str)
+    return table

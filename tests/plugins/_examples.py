@@ -1,0 +1,164 @@
+"""A unit record of every task: how to shuffle its parts, and how to answer it well and badly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from leaderboard.errors import UndefinedScoreError
+from leaderboard.spec import AnnotationUnit, Metric, PerturbationUnit
+from tests.metrics._screens import DEPTH, Screen, simulate
+
+N_CELLS = 60
+GENES = 40
+PROFILES = (
+    "predicted", "truth", "control_input", "control_truth", "weight", "reference", "variance",
+    "control_variance", "predicted_variance", "singles", "singles_error",
+)  # fmt: skip
+
+
+def each(registry: Any) -> pytest.MarkDecorator:
+    """Run a test on every plug-in of a registry."""
+    return pytest.mark.parametrize("plugin", list(registry.values()), ids=lambda p: str(p.name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """What is done to an example: nothing, by default."""
+
+    order: int | None = None
+    """Seed of a shuffle of cells and genes."""
+    answer: str = "own"
+    """``own``, ``truth`` or ``wrong``: the truth dealt to the wrong cells or genes."""
+    seed: int = 0
+    """Of a wrong answer."""
+
+
+OWN, TRUTH = Variant(), Variant(answer="truth")
+
+
+def annotation_unit(seed: int, how: Variant = OWN) -> AnnotationUnit:
+    """60 cells of three classes, a rare label and one that training lacked."""
+    rng = np.random.default_rng(seed)
+    label = rng.permutation(np.resize(list("AAABBCCCCDDE"), N_CELLS))
+    names = np.array(list("ABCDE"))
+    right = label[:, None] == names
+    noise = rng.dirichlet(np.ones(5), N_CELLS)
+    is_unseen = label == "E"
+    probability = 0.4 * np.where(is_unseen[:, None], 0.2, right) + 0.6 * noise
+    if how.answer == "truth":
+        probability = np.where(is_unseen[:, None], 0.2, right.astype(float))
+    if how.answer == "wrong":
+        dealt = np.random.default_rng([seed, how.seed]).permutation(N_CELLS)
+        probability = (0.9 * right + 0.1 * noise)[dealt]
+    predicted = names[probability.argmax(axis=1)]
+    if how.answer == "truth":
+        predicted = label
+    classes = ("A", "B", "C")
+    if how.order is not None:
+        turn = np.random.default_rng(how.order)
+        cells, columns = turn.permutation(N_CELLS), turn.permutation(5)
+        label, predicted, is_unseen = label[cells], predicted[cells], is_unseen[cells]
+        probability, names = probability[cells][:, columns], names[columns]
+        classes = ("C", "A", "B")
+    return AnnotationUnit(
+        label=label, predicted=predicted, classes=classes, rare=("D", "E"), is_unseen=is_unseen,
+        names=tuple(names), probability=probability,
+    )  # fmt: skip
+
+
+def perturbation_unit(seed: int, how: Variant = OWN) -> PerturbationUnit:
+    """A pair of perturbations that moves half of the genes, and six other truths."""
+    rng = np.random.default_rng(seed)
+    control = rng.uniform(0.5, 2.0, GENES)
+    noise = rng.normal(scale=0.02, size=(4, GENES))
+    shifts = rng.normal(scale=0.6, size=(7, GENES)) * (rng.random((7, GENES)) < 0.5)
+    said = {"own": 0.5 * shifts[0] + noise[2], "truth": shifts[0] + noise[3]}
+    wrong = np.random.default_rng([seed, how.seed]).permutation(said["truth"])
+    spread = rng.uniform(0.05, 0.15, GENES)
+    unit = PerturbationUnit(
+        predicted=control + noise[0] + said.get(how.answer, wrong) - noise[1],
+        truth=control + shifts[0] + noise[3],
+        control_input=control + noise[0],
+        control_truth=control + noise[1],
+        weight=np.abs(shifts[0]),
+        other_truths=control + shifts[1:],
+        reference=control + shifts.mean(axis=0),
+        n=N_CELLS,
+        n_control=N_CELLS,
+        variance=spread,
+        control_variance=spread * 1.1,
+        predicted_variance=spread * 0.9,
+        singles=2 * control + 0.3 * shifts[0] * (np.arange(GENES) % 2),
+        singles_error=np.full(GENES, 1e-3),
+    )
+    if how.order is None:
+        return unit
+    turn = np.random.default_rng(how.order)
+    order = turn.permutation(GENES)
+    others = turn.permutation(unit.other_truths)[:, order]
+    return replace(unit, other_truths=others, **{n: getattr(unit, n)[order] for n in PROFILES})
+
+
+def screen(seed: int, how: Variant = OWN) -> Screen:
+    """A small screen whose predicted cells have some skill, all of it or none."""
+    made = simulate(seed, n_perturbations=6, n_cells=30, n_genes=150, n_controls=80)
+    if how.answer != "own":
+        tested = np.flatnonzero((made.cells["role"] == "test").to_numpy())
+        counts = made.counts[tested].toarray().astype(np.float64)
+        counts *= DEPTH / counts.sum(axis=1, keepdims=True)
+        if how.answer == "wrong":
+            counts = np.random.default_rng([seed, how.seed]).permutation(counts, axis=1)
+        made = replace(made, predicted_counts=counts)
+    return made if how.order is None else shuffled(made, how.order)
+
+
+def shuffled(made: Screen, seed: int) -> Screen:
+    """The same screen with true cells, predicted cells and genes in another order."""
+    rng = np.random.default_rng(seed)
+    true, said, genes = (
+        rng.permutation(n) for n in (len(made.cells), len(made.predicted), len(made.genes))
+    )
+    return replace(
+        made,
+        genes=tuple(np.array(made.genes)[genes]),
+        counts=sp.csr_matrix(made.counts[true][:, genes]),
+        cells=made.cells.iloc[true].reset_index(drop=True),
+        predicted_counts=made.predicted_counts[said][:, genes],
+        predicted=made.predicted.iloc[said].reset_index(drop=True),
+    )
+
+
+def unit_of_cells(seed: int, how: Variant = OWN) -> PerturbationUnit:
+    """A record whose cells are those of a screen; only metrics of cells may read it so."""
+    samples = screen(seed, how).samples()
+    return replace(perturbation_unit(seed, how), cells=samples[min(samples)])
+
+
+def needs_cells(metric: Metric) -> bool:
+    """Whether a metric of perturbations looks at predicted cells."""
+    if "perturbation_prediction" not in metric.tasks:
+        return False
+    try:
+        metric.compute(perturbation_unit(0))
+    except UndefinedScoreError as error:
+        return "no predicted cells" in str(error)
+    return False
+
+
+UNITS: dict[str, Callable[[int, Variant], Any]] = {
+    "cell_type_annotation": annotation_unit,
+    "perturbation_prediction": perturbation_unit,
+}
+
+
+def units_of(metric: Metric, n: int, how: Variant = OWN) -> list[Any]:
+    """Fresh units of every task of a metric."""
+    missing = set(metric.tasks) - set(UNITS)
+    assert not missing, f"add an example unit of {missing} to UNITS in tests/plugins/_examples.py"
+    if needs_cells(metric):
+        return [unit_of_cells(seed, how) for seed in range(n)]
+    return [UNITS[task](seed, how) for task in metric.tasks for seed in range(n)]

@@ -1,0 +1,122 @@
+"""What scoring sees of a perturbation board."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leaderboard.cases import build_case, draw
+from leaderboard.metrics import METRICS
+from leaderboard.score import score_unit
+from leaderboard.spec import CONTROL, Board, Case, FoldRule
+from leaderboard.tasks import TASKS
+from tests.tasks._screens import SINGLES, evidence_of, truth_as_prediction
+
+PERTURBATION = TASKS["perturbation_prediction"]
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def test_a_unit_is_observed_once_with_a_part_a_context(
+    screen_case: Case, screen_board: Board
+) -> None:
+    evidence = evidence_of(screen_case, truth_as_prediction(screen_case))
+    observations = PERTURBATION.observe([evidence], screen_board, {})
+    tested = screen_case.truth[screen_case.truth["role"] == "test"]
+    assert [o.unit for o in observations] == sorted(tested["unit"].unique())
+    for observation in observations:
+        assert len(observation.parts) == 2
+        assert observation.n == (tested["unit"] == observation.unit).sum() == 24
+        assert observation.undefined == ""
+
+
+def test_the_true_shift_scores_perfectly_on_every_unit(
+    screen_case: Case, screen_board: Board
+) -> None:
+    evidence = evidence_of(screen_case, truth_as_prediction(screen_case))
+    for observation in PERTURBATION.observe([evidence], screen_board, {}):
+        values = {
+            v.metric: v.value
+            for v in score_unit(observation, [METRICS["pds"], METRICS["pearson_delta"]])
+        }
+        assert values == {"pds": 1.0, "pearson_delta": pytest.approx(1.0)}
+
+
+@pytest.mark.parametrize(("n_controls", "is_defined"), [(98, False), (99, False), (100, True)])
+def test_below_a_hundred_control_cells_control_based_metrics_are_undefined(
+    make_screen: Callable[..., "AnnData"],
+    screen_board: Board,
+    rule: FoldRule,
+    n_controls: int,
+    is_defined: bool,
+) -> None:
+    adata = make_screen(n_controls=n_controls)
+    case = build_case(adata, draw(adata.obs, screen_board, rule)[0], screen_board, 0, "test")
+    evidence = evidence_of(case, truth_as_prediction(case))
+    metrics = [m for m in METRICS.values() if screen_board.task in m.tasks and m.needs_control]
+    assert {m.name for m in metrics} >= {"nwmse", "pds", "pearson_delta"}
+    for observation in PERTURBATION.observe([evidence], screen_board, {}):
+        values = {v.metric: v for v in score_unit(observation, metrics)}
+        assert (values["nwmse"].status == "ok") == is_defined
+        for value in values.values():
+            lacks = f"{n_controls} control cells in k1, 100 needed" in value.reason
+            assert lacks != is_defined
+            assert ("k2" in value.reason) != is_defined
+            assert is_defined or value.value is None
+
+
+def test_a_context_with_few_controls_is_left_out_of_its_units(
+    screen: "AnnData", screen_board: Board, rule: FoldRule
+) -> None:
+    is_control = (
+        (screen.obs["perturbation"] == CONTROL) & (screen.obs["cell_type"] == "k2")
+    ).to_numpy()
+    adata = screen[~is_control | (np.cumsum(is_control) <= 40)].copy()
+    case = build_case(adata, draw(adata.obs, screen_board, rule)[0], screen_board, 0, "test")
+    evidence = evidence_of(case, truth_as_prediction(case))
+    for observation in PERTURBATION.observe([evidence], screen_board, {}):
+        assert len(observation.parts) == 1
+        assert observation.undefined == ""
+
+
+def test_the_top_genes_of_the_failure_table_are_those_that_move_most(
+    screen_case: Case, screen_board: Board
+) -> None:
+    evidence = evidence_of(screen_case, truth_as_prediction(screen_case))
+    table = PERTURBATION.failures([evidence], screen_board, {})
+    assert set(table["kind"]) == {"top_gene"}
+    assert not set(table["subject"]) & set(SINGLES)
+    for _, rows in table.groupby("unit"):
+        true = rows[rows["key"] == "true"].sort_values("position")
+        assert len(true) == 20
+        assert true["value"].abs().is_monotonic_decreasing
+        said = rows[rows["key"] == "predicted"].sort_values("position")
+        np.testing.assert_allclose(said["value"], true["value"], atol=1e-9)
+
+
+def test_what_an_entry_gives_beyond_the_mean_reaches_the_unit_it_is_about(
+    screen_case: Case, screen_board: Board
+) -> None:
+    """Cells and variances of one query; the other parts of its unit and others have none."""
+    table = truth_as_prediction(screen_case)
+    key = ("G002", "k1") if "G002" in set(table["perturbation"]) else tuple(table.iloc[0, :2])
+    is_asked = (table["perturbation"] == key[0]) & (table["context"] == key[1])
+    genes = list(screen_case.inputs.var_names)
+    variance = table[is_asked].assign(statistic="variance", **dict.fromkeys(genes, 0.25))
+    both = pd.concat([table, variance], ignore_index=True)
+    marker = object()
+    evidence = replace(evidence_of(screen_case, both), samples={key: marker})
+    found = {}
+    for observation in PERTURBATION.observe([evidence], screen_board, {}):
+        contexts = ("k1", "k2")
+        for context, part in zip(contexts, observation.parts, strict=True):
+            found[observation.unit, context] = part
+    assert found[key].cells is marker
+    assert found[key].predicted_variance.tolist() == [0.25] * (len(genes) - len(SINGLES))
+    others = [part for place, part in found.items() if place != key]
+    assert len(others) == len(table) - 1
+    assert all(part.cells is None and part.predicted_variance is None for part in others)
