@@ -188,6 +188,18 @@ def read_h5ad(path: Path) -> "AnnData":
         raise TableError(f"{path}: cannot be read as h5ad ({error}).") from error
 
 
+def read_h5ad_annotations(path: Path) -> "AnnData":
+    """Read all of an AnnData but its counts, which stay in the file; it is closed on return."""
+    from anndata import read_h5ad as read  # noqa: PLC0415
+
+    try:
+        adata = read(path, backed="r")
+    except (OSError, KeyError, ValueError) as error:
+        raise TableError(f"{path}: cannot be read as h5ad ({error}).") from error
+    adata.file.close()
+    return adata
+
+
 def _write_csv(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
     order = [c for c in columns if c not in {"value", "n", "status", "reason"}]
     table = table.loc[:, list(columns)].sort_values(order, kind="stable")

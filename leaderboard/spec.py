@@ -152,6 +152,8 @@ class Evidence:
     queries: pd.DataFrame | None = None
     moments: pd.DataFrame | None = None
     groups: pd.DataFrame | None = None
+    shared: Any = None
+    """What the task made of the fold's truth, once for all predictions (``Task.share``)."""
     samples: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     """Perturbation: what metrics of predicted cells need, by (perturbation, context)."""
 
@@ -350,6 +352,8 @@ class Task:
     freeze: Callable[[AnnData, pd.DataFrame, Board, Sequence[Metric]], dict[str, Any]]
     """(clean dataset, roles of all folds, board, metrics) to the constants of
     ``data/boards.lock.json``."""
+    share: Callable[[pd.DataFrame | None, pd.DataFrame | None], Any]
+    """(groups, moments) of a fold's truth to what every prediction of it is scored with."""
     ranked_order: tuple[str, ...]
     """Metrics by which a board's table may be sorted; it is sorted by the first trusted one."""
     declared_baselines: tuple[str, ...]

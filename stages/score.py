@@ -11,7 +11,8 @@ from leaderboard import layout
 from leaderboard.cases import split_name
 from leaderboard.command import run
 from leaderboard.config import Params, read_params
-from leaderboard.errors import FreezeError, PredictionError
+from leaderboard.errors import FreezeError
+from leaderboard.evidence import FoldTruth, read_evidence, read_truths
 from leaderboard.freeze import board_constants
 from leaderboard.io import (
     read_h5ad,
@@ -22,10 +23,9 @@ from leaderboard.io import (
     write_json,
     write_scores,
 )
-from leaderboard.score import cell_samples, failed_board, failures_of_board, score_board
-from leaderboard.spec import Board, Evidence
+from leaderboard.score import failed_board, failures_of_board, score_board
+from leaderboard.spec import Board
 from leaderboard.submission.entry import CONTROLS, Entry, boards_of, plugins_of, read_entry
-from leaderboard.tasks import TASKS
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -41,8 +41,9 @@ def main(suite: str, dataset: str, name: str) -> None:
     for board in boards:
         if board.id not in lock:
             raise FreezeError(f"{board.id} is not frozen. Run `heldout freeze {dataset}`.")
+        truths = read_truths(suite, board)
         for row_name, folder in _predictions(suite, entry, name, board):
-            table, details = _score(row_name, board, folder, suite, params, lock[board.id])
+            table, details = _score(row_name, board, folder, truths, params, lock[board.id])
             scores.append(table)
             failures.append(details)
     write_failures(
@@ -81,14 +82,18 @@ def _predictions(suite: str, entry: Entry, name: str, board: Board) -> Iterator[
 
 
 def _score(
-    name: str, board: Board, folder: Path, suite: str, params: Params, constants: Any
+    name: str,
+    board: Board,
+    folder: Path,
+    truths: Sequence[FoldTruth],
+    params: Params,
+    constants: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     status = read_json(folder / "status.json")
     failed = status["status"] == "failed"
-    truths = layout.truth(suite, board.dataset) / board.id
     evidence = [
-        _evidence(board, fold, seed, truths, None if failed else folder, constants)
-        for fold in range(len(list(truths.glob("fold-*"))))
+        read_evidence(board, truth, seed, None if failed else folder, constants)
+        for truth in truths
         for seed in params.seeds
     ]
     if failed:
@@ -96,46 +101,6 @@ def _score(
     return (
         score_board(name, board, evidence, constants),
         failures_of_board(name, board, evidence, constants),
-    )
-
-
-def _evidence(
-    board: Board, fold: int, seed: int, truths: Path, folder: Path | None, constants: Any
-) -> Evidence:
-    """Read one fold; its prediction is checked against the truth's own ids."""
-    at = truths / layout.fold_name(fold)
-    truth = read_parquet(at / "truth.parquet")
-    moments = groups = None
-    if (at / "moments.parquet").is_file():
-        moments, groups = read_parquet(at / "moments.parquet"), read_parquet(at / "groups.parquet")
-    prediction, samples = pd.DataFrame(), {}
-    if folder is not None:
-        path = folder / layout.prediction_name(fold, seed)
-        prediction = read_parquet(path)
-        asked = truth[truth["role"] == "test"]
-        names = constants.get("classes", ())
-        if moments is not None:
-            asked = asked[["perturbation", "context"]].drop_duplicates()
-            names = list(moments["gene"])
-        try:
-            TASKS[board.task].check_prediction(prediction, asked, names)
-        except PredictionError as error:
-            raise PredictionError(f"{path}: {error}.") from error
-        if layout.cells_of(path).is_file():
-            samples = cell_samples(
-                read_parquet(layout.cells_of(path)),
-                read_h5ad(at / "truth.h5ad"),
-                sorted(set(groups["perturbation"])) if groups is not None else [],
-                float(constants["target_sum"]),
-            )
-    return Evidence(
-        fold=fold,
-        seed=seed,
-        prediction=prediction,
-        truth=truth,
-        moments=moments,
-        groups=groups,
-        samples=samples,
     )
 
 

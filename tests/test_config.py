@@ -217,7 +217,8 @@ def test_the_boards_of_this_repository_name_tasks_splits_and_columns_that_exist(
         assert board.task in TASKS
         assert board.split in SPLITTERS
         assert board.is_random == (board.matches is not None)
-        wanted = {board.unit, board.context, SPLITTERS[board.split].column} - {None}
+        held_out = SPLITTERS[board.split].column(board)
+        wanted = {board.unit, board.context, held_out, *board.where} - {None}
         assert wanted <= set(record.obs), board.id
 
 
@@ -229,5 +230,6 @@ def test_no_name_contains_a_dash_so_that_board_ids_can_be_taken_apart(in_root: P
             board.task,
             board.split,
             *([board.matches] if board.matches else []),
+            *([board.variant] if board.variant else []),
         ]
         assert board_id.split("-") == parts

@@ -269,7 +269,7 @@ def test_a_board_without_responders_has_no_empty_tables_and_calls_nobody_not_run
     changed = replace(data, standings={**data.standings, DECLARED.id: found})
     html = build_pages(changed)[f"boards/{DECLARED.id}.html"]
     assert '<table class="standings' not in html
-    assert "No entry has a value: no value in a unit that ranks." in html
+    assert "No entry has a value: no unit of this board ranks." in html
     assert "<b>0 of 17 perturbations respond and rank</b>" in html
     main = html.partition("Who is not here")[0]
     assert "not run" not in main

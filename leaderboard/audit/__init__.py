@@ -19,7 +19,7 @@ from leaderboard.audit._splits import (
     check_size,
 )
 from leaderboard.cases import split_name
-from leaderboard.io import read_h5ad, read_parquet, read_roles
+from leaderboard.io import read_h5ad_annotations, read_parquet, read_roles
 from leaderboard.spec import Board
 
 __all__ = ["CHECKS", "Finding", "FoldFiles", "audit_dataset"]
@@ -38,7 +38,7 @@ CHECKS: Mapping[str, Callable[[FoldFiles], Iterator[Finding]]] = {
 
 def audit_dataset(suite: str, dataset: str, boards: Sequence[Board]) -> list[dict[str, Any]]:
     """Run every check on every fold of every board; return plain findings."""
-    obs = read_h5ad(layout.clean(suite, dataset)).obs
+    obs = read_h5ad_annotations(layout.clean(suite, dataset)).obs
     findings = [
         finding
         for board in boards
@@ -59,6 +59,6 @@ def _folds(suite: str, board: Board, obs: pd.DataFrame) -> Iterator[FoldFiles]:
             fold=fold,
             roles=rows[["cell_id", "role"]],
             obs=obs,
-            inputs=read_h5ad(layout.cases(suite, board.dataset) / case / "inputs.h5ad"),
+            inputs=read_h5ad_annotations(layout.cases(suite, board.dataset) / case / "inputs.h5ad"),
             truth=read_parquet(layout.truth(suite, board.dataset) / case / "truth.parquet"),
         )

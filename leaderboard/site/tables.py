@@ -16,6 +16,7 @@ GROUPS = (
     ("apart", "Set apart", "failed, incomplete or self-reported: no rank"),
 )
 NOT_RUN = "not run"
+NO_UNIT = "no unit of this board ranks"
 UNRANKED = "shown, nothing is ranked by this metric here"
 
 
@@ -223,12 +224,9 @@ def _words(row: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
 
 
 def why_missing(row: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
-    """Say why an entry that did not fail has no value.
-
-    A metric without any row in a unit that ranks is stored as not run, also for entries that ran.
-    """
-    if cell["reason"] == NOT_RUN:
-        return NOT_RUN if row["status"] == NOT_RUN else "no value in a unit that ranks"
+    """Say why an entry that did not fail has no value."""
+    if row["status"] == NOT_RUN or cell["reason"] == NO_UNIT:
+        return str(cell["reason"])
     return f"undefined: {cell['reason'] or 'no reason is given'}"
 
 

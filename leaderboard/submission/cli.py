@@ -74,6 +74,25 @@ def scores(suite: Annotated[str, typer.Argument(help="known_truth or public_smal
 
 
 @_command
+def adversaries() -> None:
+    """Print how what is built to game a score fares; exit 1 if it wins where ranks are given."""
+    from leaderboard.submission.summary import print_adversaries  # noqa: PLC0415
+
+    beaten = print_adversaries()
+    if beaten:
+        typer.echo(f"{beaten} ranked metric(s) can be gamed.", err=True)
+        raise typer.Exit(1)
+
+
+@_command
+def trust() -> None:
+    """Print which metrics every board trusts, and why not."""
+    from leaderboard.submission.summary import print_trust  # noqa: PLC0415
+
+    print_trust()
+
+
+@_command
 def publish() -> None:
     """Promote the real suites' score tables into leaderboard/results, with their provenance."""
     from leaderboard.submission.publish import publish as publish_results  # noqa: PLC0415

@@ -1,11 +1,15 @@
 """Score tables as a table in the terminal."""
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from leaderboard import layout
 from leaderboard.errors import TableError
+from leaderboard.inference.adversaries import RESOLUTION
 from leaderboard.io import read_json, read_scores
 from leaderboard.metrics import METRICS
 
@@ -27,3 +31,63 @@ def print_scores(suite: str) -> None:
         status = ", ".join(sorted(chosen["status"].unique()))
         table.add_row(str(board), str(metric), str(entry), mean, str(len(values)), status)
     Console(width=150).print(table)
+
+
+def print_adversaries() -> int:
+    """Print how every adversary fares on every ranked metric of every board with standings.
+
+    Means are taken from the standings' unit values anew. Returns the number of metrics that rank
+    although an adversary is above the best simple baseline.
+    """
+    table = Table(
+        "board", "metric", "ranks", "best adversary", "value", "best baseline", "value", "",
+        title="built to game a score",
+    )  # fmt: skip
+    beaten = 0
+    for standings in _standings():
+        for name, metric in standings["metrics"].items():
+            if not METRICS[name].is_ranked or standings["board"]["is_random"]:
+                continue
+            sign = 1.0 if metric["higher_is_better"] else -1.0
+            rows = [r for r in standings["rows"] if r["status"] == "complete"]
+            values = {r["entry"]: r["metrics"][name] for r in rows if "units" in r["metrics"][name]}
+            means = {e: float(np.mean(list(v["units"].values()))) for e, v in values.items()}
+            gamers = [r["entry"] for r in rows if r["is_adversary"] and r["entry"] in means]
+            simple = [r["entry"] for r in rows if r["kind"] == "baseline" and r["entry"] in means]
+            if not gamers or not simple:
+                continue
+            gamer = max(gamers, key=lambda e: sign * means[e])
+            best = max(simple, key=lambda e: sign * means[e])
+            wins = sign * (means[gamer] - means[best]) > RESOLUTION
+            beaten += wins and metric["ranks"]
+            shown = [f"{METRICS[name].display(means[e]):.3f}" for e in (gamer, best)]
+            table.add_row(
+                standings["board"]["id"], name, "yes" if metric["ranks"] else "no",
+                gamer, shown[0], best, shown[1], "adversary above" if wins else "held",
+            )  # fmt: skip
+    Console(width=190).print(table)
+    return beaten
+
+
+def print_trust() -> None:
+    """Print which metrics that may rank each board trusts, and why not."""
+    table = Table("board", "units", "metric", "floor", "ceiling", "ranks", "why not", title="trust")
+    for standings in _standings():
+        units = [len(standings["constants"].get(k, ())) for k in ("responders", "weak", "noise")]
+        counts = " / ".join(map(str, units)) if any(units) else ""
+        for name, metric in standings["metrics"].items():
+            if METRICS[name].is_ranked:
+                edges = [f"{METRICS[name].display(metric[e]):.3f}" for e in ("floor", "ceiling")]
+                why = metric["reason"] or "; ".join(standings["reasons"])
+                state = "yes" if metric["ranks"] else "no"
+                table.add_row(standings["board"]["id"], counts, name, *edges, state, why)
+    Console(width=230).print(table)
+
+
+def _standings() -> list[dict[str, Any]]:
+    paths = sorted(layout.STANDINGS.glob("*.json"))
+    if not paths:
+        raise TableError(
+            f"{layout.STANDINGS}: no standings. Run `dvc repro` or `make leaderboard`."
+        )
+    return [read_json(path) for path in paths]

@@ -95,6 +95,7 @@ def _score(
     under = layout.tier_of(suite, entry.tier)
     deps = [
         "stages/score.py",
+        "leaderboard/evidence.py",
         "leaderboard/score.py",
         "leaderboard/profiles.py",
         "leaderboard/metrics",
@@ -108,7 +109,11 @@ def _score(
         layout.entry_facts(under, dataset, name),
     ]
     if entry.kind == CONTROLS:
-        deps += [layout.clean(suite, dataset).as_posix(), layout.splits(suite, dataset).as_posix()]
+        deps += [
+            "leaderboard/freeze.py",
+            layout.clean(suite, dataset).as_posix(),
+            layout.splits(suite, dataset).as_posix(),
+        ]
         outs.append(layout.constants(suite, dataset))
     return {
         "desc": f"Score {name} on {dataset}.",

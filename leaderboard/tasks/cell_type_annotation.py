@@ -199,6 +199,7 @@ TASK = Task(
     capability=Annotator,
     ask=_ask,
     cutter=_cutter,
+    share=lambda _groups, _moments: None,
     check_prediction=_check_prediction,
     observe=_observe,
     failures=_failures,

@@ -116,10 +116,14 @@ def _ask(
     return Answer(table=table, cells=cells)
 
 
+def _share(groups: pd.DataFrame | None, moments: pd.DataFrame | None) -> Moments:
+    if moments is None or groups is None:
+        raise TableError("the truth of a perturbation board lacks groups.parquet, moments.parquet.")
+    return moments_of(groups, moments)
+
+
 def _read(item: Evidence) -> tuple[Moments, dict[Key, np.ndarray]]:
-    if item.moments is None or item.groups is None:
-        raise TableError(f"fold {item.fold}: the truth of a perturbation board lacks its moments.")
-    moments = moments_of(item.groups, item.moments)
+    moments: Moments = item.shared or _share(item.groups, item.moments)
     return moments, predicted_profiles(item.prediction, moments.genes)
 
 
@@ -185,6 +189,7 @@ TASK = Task(
     capability=PerturbPredictor,
     ask=_ask,
     cutter=_cutter,
+    share=_share,
     check_prediction=check_prediction,
     observe=_observe,
     failures=_failures,
