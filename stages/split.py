@@ -1,7 +1,10 @@
 """Draw every split of one dataset, hold it to its frozen digest, and cut the cases."""
 
 import sys
+from functools import cache
 from pathlib import Path
+
+import pandas as pd
 
 from leaderboard import layout
 from leaderboard.cases import build_cases, check_frozen, check_roles, digest, draw, split_name
@@ -58,13 +61,22 @@ def _write(case: Case, inputs: Path, truth: Path) -> None:
 
 def _write_true_means(case: Case, board: Board, suite: str, truth: Path) -> None:
     """Add the noise-free means that a simulator keeps, in the unit of the board."""
-    profiles = SOURCES[read_dataset(suite, board.dataset).source].true_profiles
-    if profiles is None or case.queries is None:
+    if case.queries is None:
         return
-    folder = layout.raw(suite, board.dataset)
-    table = profiles(folder, str(board.context), float(case.inputs.uns["target_sum"]))
-    asked = case.queries.merge(table, on=["perturbation", "context"], how="left")
-    write_parquet(truth / "true_mean.parquet", asked)
+    target_sum = float(case.inputs.uns["target_sum"])
+    table = _true_profiles(suite, board.dataset, str(board.context), target_sum)
+    if table is not None:
+        asked = case.queries.merge(table, on=["perturbation", "context"], how="left")
+        write_parquet(truth / "true_mean.parquet", asked)
+
+
+@cache
+def _true_profiles(
+    suite: str, dataset: str, context: str, target_sum: float
+) -> pd.DataFrame | None:
+    """Ask the simulator once for all folds and boards that share context and target sum."""
+    profiles = SOURCES[read_dataset(suite, dataset).source].true_profiles
+    return None if profiles is None else profiles(layout.raw(suite, dataset), context, target_sum)
 
 
 if __name__ == "__main__":
