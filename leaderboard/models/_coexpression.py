@@ -29,9 +29,8 @@ def gene_embedding(inputs: "AnnData", n_dims: int) -> pd.DataFrame:
     values = controls - controls.mean(axis=0)
     spread = values.std(axis=0)
     values = np.divide(values, spread, out=np.zeros_like(values), where=spread > 0)
-    sizes, axes = np.linalg.eigh(values.T @ values / max(len(values) - 1, 1))
-    top = slice(-1, -min(n_dims, len(sizes)) - 1, -1)
-    loadings = axes[:, top] * np.sqrt(np.maximum(sizes[top], 0.0))
+    _, sizes, axes = np.linalg.svd(values / np.sqrt(max(len(values) - 1, 1)), full_matrices=False)
+    loadings = axes[:n_dims].T * sizes[:n_dims]
     loadings *= np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(loadings.shape[1])])
     return pd.DataFrame(loadings, index=inputs.var_names.astype(str))
 
