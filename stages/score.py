@@ -15,6 +15,7 @@ from leaderboard.errors import FreezeError
 from leaderboard.evidence import FoldTruth, read_evidence, read_truths
 from leaderboard.freeze import board_constants
 from leaderboard.io import (
+    FAILURE_COLUMNS,
     read_h5ad,
     read_json,
     read_parquet,
@@ -45,10 +46,10 @@ def main(suite: str, dataset: str, name: str) -> None:
         for row_name, folder in _predictions(suite, entry, name, board):
             table, details = _score(row_name, board, folder, truths, params, lock[board.id])
             scores.append(table)
-            failures.append(details)
-    write_failures(
-        layout.failures(under, dataset, name), pd.concat([f for f in failures if len(f)])
-    )
+            if entry.kind != CONTROLS:  # where an adversary fails tells nobody anything
+                failures.append(details)
+    found = [f for f in failures if len(f)] or [pd.DataFrame(columns=FAILURE_COLUMNS)]
+    write_failures(layout.failures(under, dataset, name), pd.concat(found))
     if entry.kind == CONTROLS:
         adata = read_h5ad(layout.clean(suite, dataset))
         folder = layout.splits(suite, dataset)

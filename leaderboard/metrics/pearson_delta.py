@@ -3,6 +3,7 @@
 import numpy as np
 
 from leaderboard.errors import UndefinedScoreError
+from leaderboard.metrics._errors import correlation
 from leaderboard.spec import Metric, PerturbationUnit
 
 
@@ -16,7 +17,7 @@ def pearson_delta(case: PerturbationUnit) -> float:
     if np.ptp(predicted) == 0 or np.ptp(true) == 0:
         side = "predicted" if np.ptp(predicted) == 0 else "true"
         raise UndefinedScoreError(f"the {side} shift is the same for all genes")
-    return float(np.clip(np.corrcoef(predicted, true)[0, 1], -1.0, 1.0))
+    return correlation(predicted, true)
 
 
 METRIC = Metric(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from leaderboard.errors import UndefinedScoreError
+from leaderboard.metrics._errors import correlation
 from leaderboard.spec import Metric, PerturbationUnit
 
 FLAT = 1e-12
@@ -19,7 +20,7 @@ def pearson_delta_reference(case: PerturbationUnit) -> float:
     for side, shift in (("predicted", predicted), ("true", true)):
         if np.ptp(shift) <= FLAT:
             raise UndefinedScoreError(f"the {side} profile is the mean of training perturbations")
-    return float(np.clip(np.corrcoef(predicted, true)[0, 1], -1.0, 1.0))
+    return correlation(predicted, true)
 
 
 METRIC = Metric(

@@ -3,7 +3,7 @@
 Everything is computed from truth alone, over re-splits of the blocks of its test and control cells.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,47 +166,47 @@ def _scores(
     truths = {row: draw_truths(fold.moments, row, N_SPLITS, rng) for row in test}
     for split in range(N_SPLITS):
         halves = _halves(fold, split)
-        for unit, rows in scored.items():
-            for name, profiles in _half_predictors(fold, rows, halves[1]).items():
-                for metric, value in _values(fold, rows, profiles, ranked, halves[0]):
-                    yield metric, unit, split, name, value
-            perfect = [truths[row][split] for row in rows]
-            asked = metrics if split < N_DRAWS_SHOWN else ranked
-            for metric, value in _values(fold, rows, perfect, asked, None):
-                yield metric, unit, split, "perfect", value
-    for unit, rows in scored.items():
-        for metric, value in _values(fold, rows, _controls(fold, rows), metrics, None):
-            yield metric, unit, 0, "floor", value
+        for name, profiles in _half_predictors(fold, test, halves[1]).items():
+            for metric, unit, value in _values(fold, scored, profiles, ranked, halves[0]):
+                yield metric, unit, split, name, value
+        perfect = {row: truths[row][split] for row in test}
+        asked = metrics if split < N_DRAWS_SHOWN else ranked
+        for metric, unit, value in _values(fold, scored, perfect, asked, None):
+            yield metric, unit, split, "perfect", value
+    for metric, unit, value in _values(fold, scored, _controls(fold, test), metrics, None):
+        yield metric, unit, 0, "floor", value
 
 
 def _half_predictors(
     fold: FoldStatistics, rows: Sequence[int], other_half: Table
-) -> dict[str, list[Profile]]:
-    contexts = [str(fold.moments.context[row]) for row in rows]
+) -> dict[str, dict[int, Profile]]:
+    moments = fold.moments
     return {
-        "replicate": [other_half[row] for row in rows],
+        "replicate": {row: other_half[row] for row in rows},
         "control": _controls(fold, rows),
-        "training": [fold.moments.training_mean(c) for c in contexts],
+        "training": {row: moments.training_mean(str(moments.context[row])) for row in rows},
     }
 
 
-def _controls(fold: FoldStatistics, rows: Sequence[int]) -> list[Profile]:
-    contexts = [str(fold.moments.context[row]) for row in rows]
-    return [fold.moments.control("control_input", c) for c in contexts]
+def _controls(fold: FoldStatistics, rows: Sequence[int]) -> dict[int, Profile]:
+    moments = fold.moments
+    return {row: moments.control("control_input", str(moments.context[row])) for row in rows}
 
 
 def _values(
     fold: FoldStatistics,
-    rows: Sequence[int],
-    profiles: Sequence[Profile],
+    scored: dict[str, list[int]],
+    profiles: Mapping[int, Profile],
     metrics: Sequence[Metric],
     truth: Table | None,
-) -> Iterator[tuple[str, float]]:
-    keys = [key_of(fold.moments, row) for row in rows]
-    predicted = dict(zip(keys, profiles, strict=True))
-    parts = unit_parts(fold.moments, predicted, rows, truth=truth)
-    for metric in metrics:
-        yield metric.name, _mean(metric, parts)
+) -> Iterator[tuple[str, str, float]]:
+    """Yield metric, unit and value of one predictor's profiles, by number of group."""
+    predicted = {key_of(fold.moments, row): profile for row, profile in profiles.items()}
+    parts = unit_parts(fold.moments, predicted, list(profiles), truth=truth)
+    by_row = dict(zip(profiles, parts, strict=True))
+    for unit, rows in scored.items():
+        for metric in metrics:
+            yield metric.name, unit, _mean(metric, [by_row[row] for row in rows])
 
 
 def _mean(metric: Metric, parts: Sequence[Any]) -> float:

@@ -39,10 +39,16 @@ class Moments:
 
     def rows(self, role: str, context: str | None = None) -> list[int]:
         """Return the numbers of the groups of one role, in one context or in all."""
-        found = self.role == role
-        if context is not None:
-            found &= self.context == context
-        return [int(row) for row in np.flatnonzero(found)]
+        return list(self._rows.get((role, context), ()))
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str | None], list[int]]:
+        found: dict[tuple[str, str | None], list[int]] = {}
+        for row, place in enumerate(zip(self.role, self.context, strict=True)):
+            role, context = map(str, place)
+            found.setdefault((role, None), []).append(row)
+            found.setdefault((role, context), []).append(row)
+        return found
 
     def control_row(self, role: str, context: str) -> int:
         """Return the number of the group of one half of a context's control cells."""
@@ -88,12 +94,31 @@ class Moments:
             found.setdefault(str(self.unit[row]), []).append(row)
         return dict(sorted(found.items()))
 
-    def pooled(self, perturbation: str, context: str) -> tuple[float, Profile, Profile] | None:
-        """Return n, mean and variance of all cells of a perturbation in a context, in any role."""
-        found = (self.perturbation == perturbation) & (self.context == context)
-        return self._pool(np.flatnonzero(found)) if found.any() else None
+    def singles(self, perturbation: str, context: str) -> tuple[Profile, Profile] | None:
+        """Return the summed profiles of a pair's singles, and their squared standard error.
 
-    def _pool(self, rows: Sequence[int] | np.ndarray) -> tuple[float, Profile, Profile]:
+        From all cells of each single in the context, in any role; None if not a pair, or if a
+        single was not measured there.
+        """
+        return self._singles.get((perturbation, context))
+
+    @cached_property
+    def _singles(self) -> dict[tuple[str, str], tuple[Profile, Profile]]:
+        found = {}
+        for perturbation, context in set(zip(self.perturbation, self.context, strict=True)):
+            names = str(perturbation).split("+")
+            rows = [self._rows_of(name, context) for name in names]
+            if len(names) == 2 and all(len(r) for r in rows):
+                (n_a, mean_a, variance_a), (n_b, mean_b, variance_b) = map(self._pool, rows)
+                error = variance_a / n_a + variance_b / n_b
+                found[str(perturbation), str(context)] = (mean_a + mean_b, error)
+        return found
+
+    def _rows_of(self, perturbation: str, context: str) -> np.ndarray:
+        return np.flatnonzero((self.perturbation == perturbation) & (self.context == context))
+
+    def _pool(self, rows: np.ndarray) -> tuple[float, Profile, Profile]:
+        """Return n, mean and unbiased variance of the cells of several groups together."""
         n = self.n[rows][:, None]
         total = float(n.sum())
         centre = (n * self.mean[rows]).sum(axis=0) / total

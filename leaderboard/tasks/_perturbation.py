@@ -81,7 +81,7 @@ def _surroundings(
 def _part(moments: Moments, row: int, profile: Profile, around: _Surroundings) -> PerturbationUnit:
     perturbation, context = key_of(moments, row)
     control_input = moments.control("control_input", context)
-    singles = _singles(moments, perturbation, context)
+    singles = moments.singles(perturbation, context) or (None, None)
     return PerturbationUnit(
         predicted=np.where(np.abs(profile - control_input) < RESOLUTION, control_input, profile),
         truth=around.means[row],
@@ -99,18 +99,3 @@ def _part(moments: Moments, row: int, profile: Profile, around: _Surroundings) -
         singles=singles[0],
         singles_error=singles[1],
     )
-
-
-def _singles(
-    moments: Moments, perturbation: str, context: str
-) -> tuple[Profile, Profile] | tuple[None, None]:
-    """Return the summed profiles of a pair's singles, and their squared standard error."""
-    names = perturbation.split("+")
-    if len(names) != 2:
-        return None, None
-    found = [moments.pooled(name, context) for name in names]
-    known = [single for single in found if single is not None]
-    if len(known) != 2:
-        return None, None
-    (n_a, mean_a, variance_a), (n_b, mean_b, variance_b) = known
-    return mean_a + mean_b, variance_a / n_a + variance_b / n_b
