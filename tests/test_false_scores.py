@@ -196,7 +196,7 @@ def test_the_gate_of_the_library_has_the_switch_off(norman: "AnnData", name: str
     for number in range(statistics.role.shape[1]):
         fold = fold_statistics(statistics, number)
         rows += list(_reliability(fold, _scored(fold)))
-    found = pd.DataFrame(rows, columns=["unit", "r", "null"]).groupby("unit")["r"].mean()
+    found = pd.DataFrame(rows, columns=["unit", "r"]).groupby("unit")["r"].mean()
     apart = reliability(read_line(norman, name), is_shared=False)
     responders = int((found >= 0.5).sum())
     tell(f"gate, {name}: mean r {found.mean():.2f}, {responders} of {len(found)} responders")
