@@ -83,4 +83,6 @@ def test_the_interferon_response_of_an_unseen_donor_is_that_of_the_others(checko
     assert means["training-mean"] < -3
     assert means["delta-shift"] < -3
     few = scores[(scores["metric"] == "nwmse") & (scores["status"] == "undefined")]
-    assert set(few["unit"].astype(str)) == {"101", "107", "1039"}, "donors with fewer than 100 control cells"
+    assert set(few["unit"].astype(str)) == {"101", "107", "1039"}, (
+        "donors with fewer than 100 control cells"
+    )
