@@ -241,9 +241,8 @@ class Metric:
     citation: str
     floor: float | None
     """What knowing nothing scores; None: the task computes it from the board's truth."""
-    ceiling: Literal["truth", "noise", "reliability", "replicate"] = "truth"
-    """How the score of a perfect predictor is known: it reproduces the truth; it misses the truth's
-    sampling noise; from split-half reliability; or from a replicate (which may be exceeded)."""
+    ceiling: Literal["truth", "noise"] = "truth"
+    """Whether a perfect predictor reproduces the truth, or misses the sampling noise in it."""
     is_ranked: bool = False
     """A new metric is shown but moves no rank until a release turns this on."""
     needs_control: bool = False

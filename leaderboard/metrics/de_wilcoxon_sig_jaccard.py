@@ -27,6 +27,6 @@ METRIC = Metric(
     higher_is_better=True,
     citation="ArcInstitute/cell-eval2 0.20, vcc2026 preset, docs/vcc2026_metrics section 5",
     floor=None,
-    ceiling="replicate",
+    ceiling="noise",
     needs_control=True,
 )

@@ -57,5 +57,5 @@ METRIC = Metric(
     higher_is_better=False,
     citation="Szekely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018; unbiased within-group means",
     floor=None,
-    ceiling="replicate",
+    ceiling="noise",
 )

@@ -30,6 +30,6 @@ METRIC = Metric(
     higher_is_better=False,
     citation="ArcInstitute/cell-eval2 0.20, vcc2026 preset, docs/vcc2026_metrics section 2",
     floor=1.0,
-    ceiling="replicate",
+    ceiling="noise",
     needs_control=True,
 )

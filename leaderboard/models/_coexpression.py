@@ -1,5 +1,6 @@
 """A gene's embedding from the cells that inputs show: how it varies with the other genes."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,41 +42,41 @@ def embed(embedding: pd.DataFrame, perturbation: str) -> Float[np.ndarray, " dim
     return embedding.loc[known].to_numpy().sum(axis=0) if known else None
 
 
-class ShiftFromEmbedding:
-    """Predicts shifts from embeddings of targets; subclasses say how.
+ShiftOf = Callable[
+    [
+        Float[np.ndarray, " dims"],
+        Float[np.ndarray, "training dims"],
+        Float[np.ndarray, "training genes"],
+    ],
+    Float[np.ndarray, " genes"],
+]
+"""From the place of a target, the places and the shifts of training, to a shift."""
 
-    Where no target is measured the prediction is the mean training shift.
+
+def predict_shifts(
+    inputs: "AnnData", queries: pd.DataFrame, n_dims: int, shift_of: ShiftOf, run: RunContext
+) -> pd.DataFrame:
+    """Return one profile a query, from the training perturbations of its context or of all.
+
+    Where no target is measured the prediction is the mean training shift. Logs the share of queries
+    with a measured target.
     """
-
-    n_dims: int
-
-    def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
-        """Return one profile a query; logs the share of queries with a measured target."""
-        embedding = gene_embedding(inputs, self.n_dims)
-        shifts = training_shifts(inputs)
-        places = [embed(embedding, p) for p in shifts.index.get_level_values("perturbation")]
-        is_known = np.array([place is not None for place in places])
-        asked = [embed(embedding, p) for p in queries["perturbation"]]
-        rows = np.tile(shifts.mean().to_numpy(), (len(queries), 1))
-        contexts = shifts.index.get_level_values("context").to_numpy(dtype=str)
-        for number, (place, context) in enumerate(zip(asked, queries["context"], strict=True)):
-            own = is_known & (contexts == context)
-            own = own if own.any() else is_known
-            if place is not None and own.any():
-                chosen = (places[k] for k in np.flatnonzero(own))
-                known = np.stack([p for p in chosen if p is not None])
-                rows[number] = self._shift(place, known, shifts.to_numpy()[own])
-        controls = control_profiles(inputs).loc[queries["context"]].to_numpy()
-        run.log("measured_targets", float(np.mean([a is not None for a in asked])), 0)
-        return perturbation_prediction(queries, controls + rows, inputs.var_names)
-
-    def _shift(
-        self,
-        place: Float[np.ndarray, " dims"],
-        known: Float[np.ndarray, "training dims"],
-        shifts: Float[np.ndarray, "training genes"],
-    ) -> Float[np.ndarray, " genes"]:
-        raise NotImplementedError
+    embedding = gene_embedding(inputs, n_dims)
+    shifts = training_shifts(inputs)
+    places = [embed(embedding, p) for p in shifts.index.get_level_values("perturbation")]
+    is_known = np.array([place is not None for place in places])
+    asked = [embed(embedding, p) for p in queries["perturbation"]]
+    rows = np.tile(shifts.mean().to_numpy(), (len(queries), 1))
+    contexts = shifts.index.get_level_values("context").to_numpy(dtype=str)
+    for number, (place, context) in enumerate(zip(asked, queries["context"], strict=True)):
+        own = is_known & (contexts == context)
+        own = own if own.any() else is_known
+        if place is not None and own.any():
+            known = [p for p, chosen in zip(places, own, strict=True) if chosen and p is not None]
+            rows[number] = shift_of(place, np.stack(known), shifts.to_numpy()[own])
+    controls = control_profiles(inputs).loc[queries["context"]].to_numpy()
+    run.log("measured_targets", float(np.mean([a is not None for a in asked])), 0)
+    return perturbation_prediction(queries, controls + rows, inputs.var_names)
 
 
 def nearest(

@@ -24,11 +24,11 @@ UNLABELLED = "(no label)"
 class Size:
     """How large a model is and how long it trains."""
 
-    n_genes: int
-    n_latent: int
-    n_layers: int
-    epochs: int
-    patience: int
+    n_genes: int = 2000
+    n_latent: int = 30
+    n_layers: int = 2
+    epochs: int = 200
+    patience: int = 15
 
 
 def load_scvi() -> Any:

@@ -1,20 +1,29 @@
 """Averages the shifts of the training perturbations whose targets are co-expressed with its own."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
-from leaderboard.models._coexpression import ShiftFromEmbedding, nearest
-from leaderboard.spec import Model
+from leaderboard.models._coexpression import nearest, predict_shifts
+from leaderboard.spec import Model, RunContext
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @dataclass(frozen=True)
-class CoexpressionKnn(ShiftFromEmbedding):
+class CoexpressionKnn:
     """The k training perturbations with the nearest target embedding, by cosine."""
 
     n_dims: int = 20
     k: int = 5
+
+    def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
+        """Return one profile a query."""
+        return predict_shifts(inputs, queries, self.n_dims, self._shift, run)
 
     def _shift(
         self,

@@ -1,16 +1,21 @@
 """Regresses shifts on the co-expression embedding of their targets."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
-from leaderboard.models._coexpression import ShiftFromEmbedding
-from leaderboard.spec import Model
+from leaderboard.models._coexpression import predict_shifts
+from leaderboard.spec import Model, RunContext
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @dataclass(frozen=True)
-class CoexpressionRidge(ShiftFromEmbedding):
+class CoexpressionRidge:
     """Ridge in its dual form, centred on the mean training shift.
 
     The penalty is relative to the mean squared length of the training embeddings.
@@ -18,6 +23,10 @@ class CoexpressionRidge(ShiftFromEmbedding):
 
     n_dims: int = 20
     ridge: float = 0.1
+
+    def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
+        """Return one profile a query."""
+        return predict_shifts(inputs, queries, self.n_dims, self._shift, run)
 
     def _shift(
         self,

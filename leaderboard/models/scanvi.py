@@ -23,28 +23,19 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-@dataclass(frozen=True)
-class Scanvi:
+@dataclass(frozen=True, kw_only=True)
+class Scanvi(Size):
     """Xu et al. 2021, doi:10.15252/msb.20209620; test cells only pass encoder and classifier."""
 
-    n_genes: int = 2000
-    n_latent: int = 30
-    n_layers: int = 2
-    epochs: int = 200
     label_epochs: int = 20
-    patience: int = 15
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return labels with probabilities; needs the extra ``scvi``."""
         package = load_scvi()
-        size = Size(
-            n_genes=self.n_genes, n_latent=self.n_latent, n_layers=self.n_layers,
-            epochs=self.epochs, patience=self.patience,
-        )  # fmt: skip
         genes = genes_of(inputs, self.n_genes)
         cells = cells_for_scvi(inputs, fitted(inputs), genes)
         model = package.model.SCANVI.from_scvi_model(
-            fit_scvi(package, inputs, cells, size, run),
+            fit_scvi(package, inputs, cells, self, run),
             unlabeled_category=UNLABELLED,
             labels_key=LABEL,
         )

@@ -15,26 +15,17 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-@dataclass(frozen=True)
-class ScviKnn:
+@dataclass(frozen=True, kw_only=True)
+class ScviKnn(Size):
     """Lopez et al. 2018, doi:10.1038/s41592-018-0229-2; test cells only pass the encoder."""
 
-    n_genes: int = 2000
-    n_latent: int = 30
-    n_layers: int = 2
-    epochs: int = 200
-    patience: int = 15
     k: int = 15
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return labels with shares of votes; needs the extra ``scvi``."""
         package = load_scvi()
-        size = Size(
-            n_genes=self.n_genes, n_latent=self.n_latent, n_layers=self.n_layers,
-            epochs=self.epochs, patience=self.patience,
-        )  # fmt: skip
         genes = genes_of(inputs, self.n_genes)
-        model = fit_scvi(package, inputs, cells_for_scvi(inputs, fitted(inputs), genes), size, run)
+        model = fit_scvi(package, inputs, cells_for_scvi(inputs, fitted(inputs), genes), self, run)
         return knn_annotation(inputs, encoded(model, inputs, genes), self.k)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from scipy import stats
 
 from leaderboard.errors import UndefinedScoreError
@@ -51,15 +51,12 @@ def freeze(
     gate = _gate(r, nulls)
     table = pd.DataFrame(scores, columns=["metric", "unit", "split", "predictor", "value"])
     table = table[table["unit"].isin(gate["responders"])]
-    chosen = r[gate["responders"]].to_numpy()
     return {
         **gate,
         "reliability": {str(unit): float(value) for unit, value in r.items()},
         "novelty": novelty,
         "target_sum": statistics.target_sum,
-        "metrics": {
-            m.name: _constants(m, table[table["metric"] == m.name], chosen) for m in metrics
-        },
+        "metrics": {m.name: _constants(m, table[table["metric"] == m.name]) for m in metrics},
     }
 
 
@@ -240,16 +237,14 @@ def _novelty(fold: FoldStatistics, scored: dict[str, list[int]]) -> dict[str, fl
     return found
 
 
-def _constants(
-    metric: Metric, table: pd.DataFrame, r: Float[np.ndarray, " units"]
-) -> dict[str, Any]:
+def _constants(metric: Metric, table: pd.DataFrame) -> dict[str, Any]:
     by = table.pivot_table(index=["unit", "split"], columns="predictor", values="value")
     for name in ("replicate", "perfect", "floor", *SIMPLE):
         by[name] = by.get(name, np.nan)
     floor = by["floor"].mean() if metric.floor is None else metric.floor
-    if not np.isfinite(floor) or by[["perfect", "replicate"]].notna().sum().sum() == 0:
+    if not np.isfinite(floor) or by["perfect"].isna().all():
         return _untrusted(float(metric.floor or 0.0), "undefined for every responder")
-    low, ceiling, high = _ceiling(metric, by, r)
+    low, ceiling, high = _ceiling(by["perfect"])
     reason = _distrust(metric, by, float(floor), ceiling)
     return {
         "floor": float(floor),
@@ -262,17 +257,10 @@ def _constants(
     }
 
 
-def _ceiling(
-    metric: Metric, by: pd.DataFrame, r: Float[np.ndarray, " units"]
-) -> tuple[float, float, float]:
-    """Return lower end, ceiling and upper end; the interval is over units."""
-    if metric.ceiling == "reliability":
-        values = np.sqrt(2 * np.clip(r, 0.0, 1.0) / (1 + np.clip(r, 0.0, 1.0)))
-    else:
-        column = "replicate" if metric.ceiling == "replicate" and metric.is_ranked else "perfect"
-        values = by[column].groupby("unit").mean().dropna().to_numpy(dtype=np.float64)
-    ceiling = float(np.mean(values))
-    n = len(values)
+def _ceiling(perfect: "pd.Series[float]") -> tuple[float, float, float]:
+    """Return lower end, ceiling and upper end from scores by unit; the interval is over units."""
+    values = perfect.groupby("unit").mean().dropna().to_numpy(dtype=np.float64)
+    ceiling, n = float(np.mean(values)), len(values)
     margin = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else 0.0
     return ceiling - margin, ceiling, ceiling + margin
 

@@ -30,7 +30,7 @@ GOOD = {"replicate": 0.9, "control": 0.5, "training": 0.6, "perfect": 0.95, "flo
 
 
 def constants(table: pd.DataFrame, metric: Any = PDS) -> dict[str, Any]:
-    return _constants(metric, table, np.full(8, 0.8))
+    return _constants(metric, table)
 
 
 def test_a_metric_that_a_replicate_wins_is_trusted() -> None:
