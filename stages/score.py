@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -27,9 +28,7 @@ from leaderboard.io import (
 from leaderboard.score import failed_board, failures_of_board, score_board
 from leaderboard.spec import Board
 from leaderboard.submission.entry import CONTROLS, Entry, boards_of, plugins_of, read_entry
-
-if TYPE_CHECKING:
-    from anndata import AnnData
+from leaderboard.workers import run_jobs
 
 
 def main(suite: str, dataset: str, name: str) -> None:
@@ -37,39 +36,49 @@ def main(suite: str, dataset: str, name: str) -> None:
     params, entry = read_params(), read_entry(layout.ENTRIES / name)
     lock = read_json(layout.BOARDS_LOCK)
     boards = boards_of(entry, dataset, suite, params)
-    under = layout.tier_of(suite, entry.tier)
-    scores, failures = [], []
     for board in boards:
         if board.id not in lock:
             raise FreezeError(f"{board.id} is not frozen. Run `heldout freeze {dataset}`.")
-        truths = read_truths(suite, board)
-        for row_name, folder in _predictions(suite, entry, name, board):
-            table, details = _score(row_name, board, folder, truths, params, lock[board.id])
-            scores.append(table)
-            if entry.kind != CONTROLS:  # where an adversary fails tells nobody anything
-                failures.append(details)
-    found = [f for f in failures if len(f)] or [pd.DataFrame(columns=FAILURE_COLUMNS)]
-    write_failures(layout.failures(under, dataset, name), pd.concat(found))
-    if entry.kind == CONTROLS:
-        adata = read_h5ad(layout.clean(suite, dataset))
-        folder = layout.splits(suite, dataset)
-        write_json(layout.constants(under, dataset), _constants(adata, folder, boards))
+    under = layout.tier_of(suite, entry.tier)
+    constants = [partial(_constants, suite, board) for board in boards]
+    if entry.kind != CONTROLS:
+        constants = []
+    scores = [partial(_score_board, suite, entry, name, board, params) for board in boards]
+    done = run_jobs([*constants, *scores], params.threads)
+    if constants:
+        found = dict(zip((board.id for board in boards), done, strict=False))
+        write_json(layout.constants(under, dataset), found)
+    tables, failures = zip(*done[len(constants) :], strict=True)
+    write_failures(layout.failures(under, dataset, name), pd.concat(failures))
     facts = entry.model_dump(mode="json", by_alias=True)
     write_json(layout.entry_facts(under, dataset, name), facts)
-    write_scores(layout.scores(under, dataset, name), pd.concat(scores))
+    write_scores(layout.scores(under, dataset, name), pd.concat(tables))
 
 
-def _constants(adata: "AnnData", folder: Path, boards: Sequence[Board]) -> dict[str, Any]:
-    """Recompute what is frozen about every board."""
-    return {
-        board.id: board_constants(
-            adata,
-            read_roles(folder / f"{split_name(board)}.parquet"),
-            read_parquet(folder / f"{split_name(board)}.strata.parquet"),
-            board,
-        )
-        for board in boards
-    }
+def _constants(suite: str, board: Board) -> dict[str, Any]:
+    """Recompute what is frozen about a board."""
+    folder, name = layout.splits(suite, board.dataset), split_name(board)
+    return board_constants(
+        read_h5ad(layout.clean(suite, board.dataset)),
+        read_roles(folder / f"{name}.parquet"),
+        read_parquet(folder / f"{name}.strata.parquet"),
+        board,
+    )
+
+
+def _score_board(
+    suite: str, entry: Entry, name: str, board: Board, params: Params
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the score and the failure rows of one board, of every plug-in of the controls."""
+    truths, constants = read_truths(suite, board), read_json(layout.BOARDS_LOCK)[board.id]
+    found = [
+        _score(row_name, board, folder, truths, params, constants)
+        for row_name, folder in _predictions(suite, entry, name, board)
+    ]
+    no_failures = pd.DataFrame(columns=FAILURE_COLUMNS)
+    # Where an adversary fails tells nobody anything.
+    failures = [] if entry.kind == CONTROLS else [f for _, f in found if len(f)]
+    return pd.concat([table for table, _ in found]), pd.concat(failures or [no_failures])
 
 
 def _predictions(suite: str, entry: Entry, name: str, board: Board) -> Iterator[tuple[str, Path]]:

@@ -1,7 +1,9 @@
 """Draw every split of one dataset, hold it to its frozen digest, and cut the cases."""
 
 import sys
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -15,11 +17,13 @@ from leaderboard.datasets import SOURCES
 from leaderboard.io import (
     read_h5ad,
     read_json,
+    read_roles,
     write_folder_then_rename,
     write_h5ad,
     write_parquet,
 )
 from leaderboard.spec import Board, Case
+from leaderboard.workers import run_jobs
 
 
 def main(suite: str, dataset: str) -> None:
@@ -33,6 +37,7 @@ def main(suite: str, dataset: str) -> None:
         write_folder_then_rename(layout.cases(suite, dataset)) as cases,
         write_folder_then_rename(layout.truth(suite, dataset)) as truth,
     ):
+        jobs = []
         for board in params.boards_of(dataset):
             roles, strata = draw(adata.obs, board, params.folds)
             check_frozen(board, digest(roles, strata), lock)
@@ -41,10 +46,34 @@ def main(suite: str, dataset: str) -> None:
             check_roles(roles, adata.obs, board)
             write_parquet(splits / f"{name}.parquet", roles)
             write_parquet(splits / f"{name}.strata.parquet", strata)
-            for fold, case in build_cases(adata, roles, board, params.release):
-                folder = Path(board.id) / layout.fold_name(fold)
-                _write(case, cases / folder, truth / folder)
-                _write_true_means(case, board, suite, truth / folder)
+            jobs.append(partial(_cut, suite, board, splits / f"{name}.parquet", (cases, truth)))
+        for asked in chain.from_iterable(run_jobs(jobs, params.threads)):
+            _write_true_means(asked, suite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What a fold of a perturbation board asks for, and where its truth is."""
+
+    board: Board
+    truth: Path
+    queries: pd.DataFrame
+    target_sum: float
+
+
+def _cut(suite: str, board: Board, roles: Path, folders: tuple[Path, Path]) -> list[_Asked]:
+    """Write the cases of one board."""
+    adata = read_h5ad(layout.clean(suite, board.dataset))
+    asked = []
+    for fold, case in build_cases(adata, read_roles(roles), board, read_params().release):
+        cases, truth = (folder / board.id / layout.fold_name(fold) for folder in folders)
+        _write(case, cases, truth)
+        if case.queries is not None:
+            target_sum = float(case.inputs.uns["target_sum"])
+            asked.append(
+                _Asked(board=board, truth=truth, queries=case.queries, target_sum=target_sum)
+            )
+    return asked
 
 
 def _write(case: Case, inputs: Path, truth: Path) -> None:
@@ -59,15 +88,13 @@ def _write(case: Case, inputs: Path, truth: Path) -> None:
         write_parquet(truth / "groups.parquet", case.groups)
 
 
-def _write_true_means(case: Case, board: Board, suite: str, truth: Path) -> None:
+def _write_true_means(asked: _Asked, suite: str) -> None:
     """Add the noise-free means that a simulator keeps, in the unit of the board."""
-    if case.queries is None:
-        return
-    target_sum = float(case.inputs.uns["target_sum"])
-    table = _true_profiles(suite, board.dataset, str(board.context), target_sum)
+    board = asked.board
+    table = _true_profiles(suite, board.dataset, str(board.context), asked.target_sum)
     if table is not None:
-        asked = case.queries.merge(table, on=["perturbation", "context"], how="left")
-        write_parquet(truth / "true_mean.parquet", asked)
+        rows = asked.queries.merge(table, on=["perturbation", "context"], how="left")
+        write_parquet(asked.truth / "true_mean.parquet", rows)
 
 
 @cache
