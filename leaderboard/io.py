@@ -92,8 +92,11 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"{path}: cannot be read as JSON ({error}).") from error
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key written twice, instead of keeping the last."""
+class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """A safe loader that refuses a key written twice, instead of keeping the last.
+
+    In C where PyYAML has it: lock files are long.
+    """
 
 
 def _unique_mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -102,7 +105,8 @@ def _unique_mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, An
     if twice:
         where = node.start_mark
         raise ConfigError(f"{where.name}, line {where.line + 1}: key written twice: {twice}.")
-    return loader.construct_mapping(node, deep=True)
+    mapping: dict[Any, Any] = loader.construct_mapping(node, deep=True)
+    return mapping
 
 
 _UniqueKeys.add_constructor("tag:yaml.org,2002:map", _unique_mapping)

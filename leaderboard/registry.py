@@ -32,6 +32,7 @@ class Registry(Mapping[str, P], Generic[P]):
     def __init__(self, package: str, kind: type[P]) -> None:
         self._package = package
         self._kind = kind
+        self._loaded: dict[str, P] = {}
 
     @cached_property
     def _names(self) -> list[str]:
@@ -44,7 +45,9 @@ class Registry(Mapping[str, P], Generic[P]):
             raise UnknownNameError(
                 f"No {self._kind.__name__.lower()} is named {name!r}. Nearest: {', '.join(near)}."
             )
-        return _only_plugin(f"{self._package}.{name}", self._kind)
+        if name not in self._loaded:
+            self._loaded[name] = _only_plugin(f"{self._package}.{name}", self._kind)
+        return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special
 
 ALPHA = 0.05
 MIN_UNITS = 3
@@ -45,7 +46,7 @@ def estimate(values: Values, alpha: float = ALPHA) -> Estimate:
     mean = float(np.mean(values)) if n else math.nan
     if n < MIN_UNITS:
         return Estimate(mean=mean, low=None, high=None, n=n)
-    margin = float(stats.t.ppf(1 - alpha / 2, n - 1)) * _standard_error(values)
+    margin = float(special.stdtrit(n - 1, 1 - alpha / 2)) * _standard_error(values)
     return Estimate(mean=mean, low=mean - margin, high=mean + margin, n=n)
 
 
@@ -59,7 +60,7 @@ def ratio_estimate(values: Values, counts: Values, alpha: float = ALPHA) -> Esti
     if n < MIN_UNITS or not total > 0:
         return Estimate(mean=mean, low=None, high=None, n=n)
     residual = counts * (values - mean) * n / total
-    margin = float(stats.t.ppf(1 - alpha / 2, n - 1)) * _standard_error(residual)
+    margin = float(special.stdtrit(n - 1, 1 - alpha / 2)) * _standard_error(residual)
     return Estimate(mean=mean, low=mean - margin, high=mean + margin, n=n)
 
 
@@ -86,7 +87,7 @@ def one_sided_p(lead: Values) -> float:
     error, mean = _standard_error(lead), float(np.mean(lead))
     if error == 0:
         return 0.0 if mean > 0 else 1.0
-    return float(stats.t.sf(mean / error, len(lead) - 1))
+    return float(special.stdtr(len(lead) - 1, -mean / error))
 
 
 def sign_flip_p(lead: Values) -> float:
@@ -96,13 +97,17 @@ def sign_flip_p(lead: Values) -> float:
     """
     observed = abs(float(np.sum(lead)))
     if len(lead) <= EXACT_FLIPS:
-        sums = np.zeros(1)
-        for value in lead:
+        sums = np.asarray(lead[:1])  # the patterns of the other sign have the same absolute sums
+        for value in lead[1:]:
             sums = np.concatenate([sums + value, sums - value])
     else:
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(N_FLIPS, len(lead)))
-        sums = np.append(signs @ lead, observed)
+        sums = np.append(_signs(len(lead)) @ lead, observed)
     return float(np.mean(np.abs(sums) >= observed * (1 - 1e-12)))
+
+
+@lru_cache(maxsize=2)
+def _signs(n: int) -> Float[np.ndarray, "flips units"]:
+    return np.random.default_rng(0).choice([-1.0, 1.0], size=(N_FLIPS, n))
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:

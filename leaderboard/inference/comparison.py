@@ -16,18 +16,13 @@ from leaderboard.inference._paired import (
     verdict,
 )
 from leaderboard.inference.adversaries import duel, lost_to
-from leaderboard.inference.evidence import (
-    BoardEvidence,
-    failed_entries,
-    ranking_units,
-    unit_table,
-)
+from leaderboard.inference.evidence import BoardEvidence, unit_table
 from leaderboard.spec import Metric
 from leaderboard.tasks import TASKS
 
 MAX_FAMILY = 15
 """Entries whose ranks are compared; more could not be separated by a handful of units."""
-TABLES = {"table", "counts", "comparison", "ranking_units"}
+TABLES = {"table", "counts", "comparison"}
 
 
 def compare_metric(evidence: BoardEvidence, metric: Metric) -> dict[str, Any]:
@@ -59,7 +54,6 @@ def compare_metric(evidence: BoardEvidence, metric: Metric) -> dict[str, Any]:
         "ranks": not reason,
         "reason": reason,
         "units": list(map(str, table.columns)),
-        "ranking_units": ranking_units(evidence),
         "table": table,
         "counts": unit_table(evidence, metric.name, "n") if metric.is_pooled else None,
         "duels": duels,
@@ -71,7 +65,7 @@ def _duels(evidence: BoardEvidence, table: pd.DataFrame, metric: Metric) -> list
     """Set adversaries against the simple baselines; on random boards nothing is at stake."""
     if not metric.is_ranked or evidence.board.is_random:
         return []
-    failed = failed_entries(evidence.scores)
+    failed = evidence.failed
     kinds = {n: f for n, f in evidence.entries.items() if n not in failed}
     return duel(
         table,
@@ -95,7 +89,7 @@ def _reaches_ceiling(values: Any, frozen: Mapping[str, Any], metric: Metric) -> 
 
 def _with_failed(table: pd.DataFrame, evidence: BoardEvidence, metric: Metric) -> pd.DataFrame:
     """Give a failed entry the worse of the floor and the lowest complete entry on every unit."""
-    failed = failed_entries(evidence.scores)
+    failed = evidence.failed
     if not failed or table.empty:
         return table
     floor = evidence.constants["metrics"][metric.name]["floor"]
@@ -124,7 +118,7 @@ def _complete_rows(table: pd.DataFrame, names: Sequence[str]) -> dict[str, np.nd
 def _compare(evidence: BoardEvidence, table: pd.DataFrame, metric: Metric) -> Comparison:
     if not metric.is_ranked:
         return Comparison(differences={}, verdicts={}, ranks={})
-    failed = failed_entries(evidence.scores)
+    failed = evidence.failed
     eligible = [
         name
         for name, facts in evidence.entries.items()

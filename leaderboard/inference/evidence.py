@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -38,6 +39,32 @@ class BoardEvidence:
     findings: Sequence[Mapping[str, Any]] = ()
     entries: Mapping[str, EntryFacts] = field(default_factory=dict)
 
+    @cached_property
+    def ranking_units(self) -> list[str]:
+        """The responders of a perturbation board, else every unit."""
+        units = self.constants.get("responders", self.scores["unit"].unique())
+        return sorted(map(str, units))
+
+    @cached_property
+    def ranking_rows(self) -> dict[str, pd.DataFrame]:
+        """Score rows of ranking units by metric."""
+        rows = self.scores[self.scores["unit"].isin(self.ranking_units)]
+        return {str(metric): found for metric, found in rows.groupby("metric", sort=False)}
+
+    @cached_property
+    def entry_rows(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """Score rows of ranking units by entry and metric."""
+        return {
+            (str(entry), metric): found
+            for metric, rows in self.ranking_rows.items()
+            for entry, found in rows.groupby("entry", sort=False)
+        }
+
+    @cached_property
+    def failed(self) -> list[str]:
+        """The entries that failed anywhere on the board."""
+        return sorted(self.scores.loc[self.scores["status"] == "failed", "entry"].unique())
+
 
 def metric_names(evidence: BoardEvidence) -> list[str]:
     """Return the metrics of a board's scores, those that may sort it first."""
@@ -48,20 +75,8 @@ def metric_names(evidence: BoardEvidence) -> list[str]:
 
 def unit_table(evidence: BoardEvidence, metric: str, values: str = "value") -> pd.DataFrame:
     """Return values (entries x ranking units), folds and seeds averaged; NaN where undefined."""
-    rows = evidence.scores[evidence.scores["metric"] == metric]
+    rows = evidence.ranking_rows.get(metric, evidence.scores.iloc[:0])
     rows = rows[rows["stratum"] == "all"]
-    rows = rows[rows["unit"].isin(ranking_units(evidence))]
     return rows.pivot_table(
         index="entry", columns="unit", values=values, aggfunc="mean", dropna=False
     ).dropna(axis=1, how="all")
-
-
-def ranking_units(evidence: BoardEvidence) -> list[str]:
-    """Return the responders of a perturbation board, else every unit."""
-    units = evidence.constants.get("responders", evidence.scores["unit"].unique())
-    return sorted(map(str, units))
-
-
-def failed_entries(scores: pd.DataFrame) -> list[str]:
-    """Return the entries that failed anywhere on the board."""
-    return sorted(scores.loc[scores["status"] == "failed", "entry"].unique())

@@ -86,22 +86,26 @@ def _row(evidence: BoardEvidence, name: str, metrics: Mapping[str, Any]) -> dict
         "is_adversary": facts.is_adversary,
         "status": "failed" if len(failed) else "complete" if len(own) else "not run",
         "reason": str(failed.iloc[0]) if len(failed) else "",
-        "metrics": {m: _cell(name, facts, own, m, metrics[m]) for m in metrics},
+        "metrics": {m: _cell(name, facts, _rows(evidence, name, m), metrics[m]) for m in metrics},
     }
 
 
+def _rows(evidence: BoardEvidence, name: str, metric: str) -> pd.DataFrame:
+    """Return one entry's score rows of one metric in ranking units."""
+    return evidence.entry_rows.get((name, metric), evidence.scores.iloc[:0])
+
+
 def _cell(
-    name: str, facts: EntryFacts, own: pd.DataFrame, metric: str, board: Mapping[str, Any]
+    name: str, facts: EntryFacts, rows: pd.DataFrame, board: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return one entry's numbers on one metric; blank where it has none."""
     table: pd.DataFrame = board["table"]
-    rows = own[(own["metric"] == metric) & own["unit"].isin(board["ranking_units"])]
     undefined = rows.loc[rows["status"] == "undefined", "reason"]
     reason = str(undefined.iloc[0]) if len(undefined) else ""
     values = table.loc[name].dropna() if name in table.index else pd.Series(dtype=float)
     if values.empty:
         failed = rows.loc[rows["status"] == "failed", "reason"]
-        ran = "no unit of this board ranks" if len(own) else "not run"
+        ran = "not run" if board["units"] else "no unit of this board ranks"
         reason = reason or (str(failed.iloc[0]) if len(failed) else ran)
         return {"value": None, "reason": reason, "coverage": 0.0}
     counts: pd.DataFrame | None = board["counts"]
@@ -137,6 +141,8 @@ def _scaled(mean: float, board: Mapping[str, Any]) -> float | None:
 
 
 def _seed_sd(rows: pd.DataFrame) -> float | None:
+    if rows["seed"].nunique() < 2:
+        return None
     means = rows.groupby("seed")["value"].mean().dropna()
     return float(means.std()) if len(means) > 1 else None
 
