@@ -83,6 +83,12 @@ class Board(BoardLine):
         return f"{self.dataset}-{self.task}-{self.split_key}"
 
     @property
+    def grouped_id(self) -> str:
+        """Id of the grouped board that a random one is set beside; its own if it is grouped."""
+        split = "-".join(filter(None, (self.matches or self.split, self.variant)))
+        return f"{self.dataset}-{self.task}-{split}"
+
+    @property
     def is_random(self) -> bool:
         """Whether cells, not groups, were held out: shown as inflation, never ranked."""
         return self.split == "random"
@@ -192,9 +198,12 @@ class AnnotationUnit:
     """What the entry gives each label; None if it gave none."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PerturbationUnit:
-    """Truth and prediction for one perturbation in one context, targets of the panel removed."""
+    """Truth and prediction for one perturbation in one context, targets of the panel removed.
+
+    Compared and hashed by identity, so that metrics can share what they derive from one.
+    """
 
     predicted: Float[np.ndarray, " genes"]
     truth: Float[np.ndarray, " genes"]

@@ -8,7 +8,6 @@ from leaderboard.config import read_params
 from leaderboard.inference.collect import collect, ignored
 from leaderboard.inference.standings import build_standings
 from leaderboard.io import read_json, write_folder_then_rename, write_json
-from leaderboard.spec import Board
 
 
 def main() -> None:
@@ -17,17 +16,12 @@ def main() -> None:
     for path in ignored(known):
         sys.stderr.write(f"{path}: ignored, its entry is not in {layout.ENTRIES}.\n")
     evidence = collect(read_params(), read_json(layout.BOARDS_LOCK), known)
-    twins = {_place(e.board, e.board.matches): e for e in evidence}
+    twins = {e.board.grouped_id: e for e in evidence if e.board.is_random}
     with write_folder_then_rename(layout.STANDINGS) as folder:
         for item in evidence:
             board = item.board
-            twin = None if board.is_random else twins.get(_place(board, board.split))
+            twin = None if board.is_random else twins.get(board.id)
             write_json(folder / f"{board.id}.json", build_standings(item, twin))
-
-
-def _place(board: Board, grouped: str | None) -> tuple[str | None, ...]:
-    """Return what a grouped board and its random twin have in common."""
-    return board.dataset, board.task, grouped, board.variant
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from leaderboard.spec import Board
 
 RECOMPUTED = "known_truth"
 CONTROLS = "controls"
+GATE = ("responders", "weak", "noise")
 DATASET_FACTS = "_dataset.json"
 """In ``leaderboard/results/<dataset>``: contract report, composition and audit, as published."""
 
@@ -60,8 +61,15 @@ def collect(params: Params, lock: Mapping[str, Any], known: Sequence[str]) -> li
         for board in params.boards_of(dataset):
             if board.id not in lock:
                 raise TableError(f"{board.id} has scores but is not frozen; run `heldout freeze`.")
-            boards.append(_evidence(board, suite, params.release, scored, lock[board.id], findings))
+            constants = {**gate_of_twin(board, lock), **lock[board.id]}
+            boards.append(_evidence(board, suite, params.release, scored, constants, findings))
     return boards
+
+
+def gate_of_twin(board: Board, lock: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which units of a random board count: those of the grouped board that it matches."""
+    twin = lock.get(board.grouped_id, {}) if board.is_random else {}
+    return {key: twin[key] for key in GATE if key in twin}
 
 
 def ignored(known: Sequence[str]) -> list[str]:

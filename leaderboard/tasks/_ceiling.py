@@ -40,10 +40,9 @@ def fit_mixture(
     size = np.array([len(part) for part in bins], dtype=np.float64)
     density = _density(middle, scales)
     weight = np.full(len(scales), 1.0 / len(scales))
+    share = size / size.sum()
     for _ in range(N_ITERATIONS):
-        posterior = density * weight
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        weight = size @ posterior / size.sum()
+        weight = weight * ((share / (density @ weight)) @ density)
     found = _density(z, scales) * weight
     return weight, found / found.sum(axis=1, keepdims=True)
 

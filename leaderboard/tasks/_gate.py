@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
-from scipy import stats
+from jaxtyping import Float, Int
+from scipy import special
 
 from leaderboard.errors import UndefinedScoreError
 from leaderboard.spec import Board, Metric
@@ -32,32 +32,50 @@ MIN_RESPONDERS = 5
 MIN_WIN_RATE = 0.8
 TRUTH_ROLES = ("test", "control_truth")
 SIMPLE = ["control", "training"]
+DEALT = "cells, not groups, were held out"
 
 
 def freeze(
     adata: "AnnData", roles: pd.DataFrame, board: Board, metrics: Sequence[Metric]
 ) -> dict[str, Any]:
-    """Return responders, target sum, novelty, floors, ceilings and trust of a board."""
+    """Return responders, target sum, novelty, floors, ceilings and trust of a board.
+
+    A random board holds a share of every perturbation's cells in each fold, too few to gate on: its
+    units are gated by the board it matches, and its metrics have no scale.
+    """
     statistics = measure(adata, roles, board)
-    reliability, nulls, scores, novelty = [], [], [], {}
-    for number in range(statistics.role.shape[1]):
-        fold = fold_statistics(statistics, number)
-        scored = _scored(fold)
-        reliability += list(_reliability(fold, scored))
-        nulls += list(_nulls(fold, scored))
-        scores += list(_scores(fold, scored, metrics))
-        novelty[str(number)] = _novelty(fold, scored)
-    r = pd.DataFrame(reliability, columns=["unit", "r"]).groupby("unit")["r"].mean()
-    gate = _gate(r, nulls)
+    folds = [fold_statistics(statistics, k) for k in range(statistics.role.shape[1])]
+    common = {
+        "target_sum": statistics.target_sum,
+        "novelty": {str(fold.number): _novelty(fold, _scored(fold)) for fold in folds},
+    }
+    if board.is_random:
+        return {**common, "metrics": {m.name: _untrusted(m, DEALT) for m in metrics}}
+    r, gate = _sorted_units(folds)
+    scores = [
+        row
+        for fold in folds
+        for row in _scores(fold, _only(_scored(fold), gate["responders"]), metrics)
+    ]
     table = pd.DataFrame(scores, columns=["metric", "unit", "split", "predictor", "value"])
-    table = table[table["unit"].isin(gate["responders"])]
     return {
+        **common,
         **gate,
         "reliability": {str(unit): float(value) for unit, value in r.items()},
-        "novelty": novelty,
-        "target_sum": statistics.target_sum,
         "metrics": {m.name: _constants(m, table[table["metric"] == m.name]) for m in metrics},
     }
+
+
+def _sorted_units(folds: Sequence[FoldStatistics]) -> tuple["pd.Series[float]", dict[str, Any]]:
+    """Return every unit's split-half correlation, and responders, weak ones and noise."""
+    reliability = [row for fold in folds for row in _reliability(fold, _scored(fold))]
+    nulls = [value for fold in folds for value in _nulls(fold, _scored(fold))]
+    r = pd.DataFrame(reliability, columns=["unit", "r"]).groupby("unit")["r"].mean()
+    return r, _gate(r, nulls)
+
+
+def _only(scored: dict[str, list[int]], units: Sequence[str]) -> dict[str, list[int]]:
+    return {unit: scored[unit] for unit in units if unit in scored}
 
 
 def _scored(fold: FoldStatistics) -> dict[str, list[int]]:
@@ -90,9 +108,9 @@ def _halves(fold: FoldStatistics, split: int) -> tuple[Table, Table]:
 
 
 def _correlation(a: Profile, b: Profile) -> float:
-    if not np.isfinite(a).all() or not np.isfinite(b).all() or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / scale if np.isfinite(scale) and scale > 0 else 0.0
 
 
 def _reliability(fold: FoldStatistics, scored: dict[str, list[int]]) -> Iterator[tuple[str, float]]:
@@ -128,14 +146,16 @@ def _null(fold: FoldStatistics, row: int, rng: np.random.Generator) -> float:
     blocks = rng.permutation(_control_blocks(fold, str(fold.moments.context[row])))
     size = fold.block_n[blocks].mean()
     n_played = int(np.clip(round(fold.moments.n[row] / size), 2, len(blocks) // 2))
-    found = []
-    for _ in range(N_SPLITS):
-        played = rng.permutation(blocks[:n_played])
-        control = rng.permutation(blocks[n_played:])
-        parts = (played[::2], played[1::2], control[::2], control[1::2])
-        mean = [_block_mean(fold, part) for part in parts]
-        found.append(_correlation(mean[0] - mean[2], mean[1] - mean[3]))
-    return float(np.mean(found))
+    share = np.zeros((2 * N_SPLITS, len(blocks)))
+    for split in range(N_SPLITS):
+        for sign, played in ((1.0, range(n_played)), (-1.0, range(n_played, len(blocks)))):
+            order = rng.permutation(played)
+            for half, chosen in enumerate((order[::2], order[1::2])):
+                share[2 * split + half, chosen] = sign / fold.block_n[blocks[chosen]].sum()
+    shift = share @ fold.block_total[blocks]
+    return float(
+        np.mean([_correlation(a, b) for a, b in zip(shift[::2], shift[1::2], strict=True)])
+    )
 
 
 def _control_blocks(fold: FoldStatistics, context: str) -> Int[np.ndarray, " blocks"]:
@@ -158,9 +178,11 @@ def _scores(
     ``perfect`` draws the truth behind the whole of it; ``floor`` is the control mean against it.
     """
     ranked = [m for m in metrics if m.is_ranked]
-    rng = np.random.default_rng([fold.number, 1])
     test = [row for rows in scored.values() for row in rows]
-    truths = {row: draw_truths(fold.moments, row, N_SPLITS, rng) for row in test}
+    truths = {
+        row: draw_truths(fold.moments, row, N_SPLITS, np.random.default_rng([fold.number, row, 1]))
+        for row in test
+    }
     for split in range(N_SPLITS):
         halves = _halves(fold, split)
         for name, profiles in _half_predictors(fold, test, halves[1]).items():
@@ -213,7 +235,7 @@ def _mean(metric: Metric, parts: Sequence[Any]) -> float:
             values.append(metric.compute(part))
         except UndefinedScoreError:
             continue
-    return float(np.mean(values)) if values else float("nan")
+    return sum(values) / len(values) if values else float("nan")
 
 
 def _novelty(fold: FoldStatistics, scored: dict[str, list[int]]) -> dict[str, float]:
@@ -243,7 +265,7 @@ def _constants(metric: Metric, table: pd.DataFrame) -> dict[str, Any]:
         by[name] = by.get(name, np.nan)
     floor = by["floor"].mean() if metric.floor is None else metric.floor
     if not np.isfinite(floor) or by["perfect"].isna().all():
-        return _untrusted(float(metric.floor or 0.0), "undefined for every responder")
+        return _untrusted(metric, "undefined for every responder")
     low, ceiling, high = _ceiling(by["perfect"])
     reason = _distrust(metric, by, float(floor), ceiling)
     return {
@@ -261,11 +283,18 @@ def _ceiling(perfect: "pd.Series[float]") -> tuple[float, float, float]:
     """Return lower end, ceiling and upper end from scores by unit; the interval is over units."""
     values = perfect.groupby("unit").mean().dropna().to_numpy(dtype=np.float64)
     ceiling, n = float(np.mean(values)), len(values)
-    margin = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else 0.0
+    margin = _margin(values) if n > 1 else 0.0
     return ceiling - margin, ceiling, ceiling + margin
 
 
-def _untrusted(floor: float, reason: str) -> dict[str, Any]:
+def _margin(values: Float[np.ndarray, " units"]) -> float:
+    """Return half the width of the 95 % t interval of a mean."""
+    n = len(values)
+    return float(special.stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(n))
+
+
+def _untrusted(metric: Metric, reason: str) -> dict[str, Any]:
+    floor = float(metric.floor or 0.0)
     edge = dict.fromkeys(("floor", "ceiling", "ceiling_low", "ceiling_high"), floor)
     return {**edge, "ceiling_kind": "none", "trusted": False, "reason": reason}
 
@@ -285,9 +314,8 @@ def _distrust(metric: Metric, by: pd.DataFrame, floor: float, ceiling: float) ->
     wins = float((gap.dropna() > 0).mean())
     if wins < MIN_WIN_RATE:
         return f"a replicate beats the simple means in {wins:.0%} of re-splits, 80% needed"
-    margin = stats.t.ppf(0.975, len(per_unit) - 1) * stats.sem(per_unit)
     return (
         ""
-        if np.mean(per_unit) > margin
+        if np.mean(per_unit) > _margin(per_unit)
         else "the gap between replicate and simple means is not above zero"
     )

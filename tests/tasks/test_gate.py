@@ -171,7 +171,6 @@ def test_a_board_without_effects_trusts_no_metric_however_noisy_its_controls(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"split": "random", "matches": "perturbation"},
         {"split": "context"},
         {"split": "combination"},
         {"split": "batch"},
@@ -191,6 +190,16 @@ def test_boards_of_other_splits_freeze_too(
     assert not set(found["responders"]) & set(NULL)
     # A double of two strong singles moves as much as either.
     assert set(found["responders"]) >= units & set(STRONG)
+
+
+def test_a_random_board_leaves_the_gate_to_its_grouped_board_and_has_no_scale(
+    screen: "AnnData", rule: FoldRule
+) -> None:
+    board = board_of(split="random", matches="perturbation")
+    found = constants_of(screen, draw(screen.obs, board, rule)[0], board)
+    assert not {"responders", "weak", "noise"} & set(found)
+    assert all(m["reason"] == "cells, not groups, were held out" for m in found["metrics"].values())
+    assert all(m["floor"] == m["ceiling"] and not m["trusted"] for m in found["metrics"].values())
 
 
 def test_a_context_with_too_few_controls_has_no_part_in_the_gate(
