@@ -28,12 +28,12 @@ def score_board(
     entry: str, board: Board, evidence: Sequence[Evidence], constants: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Return the score rows of one board: every metric in every unit, seeds apart."""
-    task = TASKS[board.task]
+    task, metrics = TASKS[board.task], metrics_of(board.task)
     rows = [
         _row(entry, board, observation.seed, value)
         for seed in sorted({item.seed for item in evidence})
         for observation in task.observe([e for e in evidence if e.seed == seed], board, constants)
-        for value in score_unit(observation, metrics_of(board.task))
+        for value in score_unit(observation, metrics)
     ]
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
@@ -63,7 +63,7 @@ def _value(observation: Observation, metric: Metric) -> ScoreValue:
             reasons.append(str(error))
     if not values:
         return replace(undefined, reason=reasons[0])
-    return replace(undefined, value=float(np.mean(values)), status="ok", reason="")
+    return replace(undefined, value=sum(values) / len(values), status="ok", reason="")
 
 
 def cell_samples(

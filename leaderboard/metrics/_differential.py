@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -78,6 +79,7 @@ def genes_under_test(case: PerturbationUnit) -> Bool[np.ndarray, " genes"]:
     return case.control_truth * cells >= MIN_EXPRESSING * math.log(2)
 
 
+@lru_cache(maxsize=8)
 def true_response(case: PerturbationUnit) -> Response:
     """Call the genes that differ between test cells and ``control_truth``.
 

@@ -1,8 +1,7 @@
 """Is an entry less sure of cells whose type training never held?"""
 
-from scipy import stats
-
 from leaderboard.errors import UndefinedScoreError
+from leaderboard.metrics._auroc import auroc
 from leaderboard.metrics._probability import confidence
 from leaderboard.spec import AnnotationUnit, Metric
 
@@ -16,10 +15,7 @@ def open_set_auroc(case: AnnotationUnit) -> float:
         raise UndefinedScoreError(
             "needs cells of labels that training held, and cells of labels that it did not"
         )
-    rank = stats.rankdata(-confidence(case))
-    n = int(case.is_unseen.sum())
-    wins = rank[case.is_unseen].sum() - n * (n + 1) / 2
-    return float(wins / (n * (len(rank) - n)))
+    return auroc(-confidence(case), case.is_unseen)
 
 
 METRIC = Metric(

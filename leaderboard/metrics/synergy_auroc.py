@@ -1,9 +1,9 @@
 """Are the genes that a pair moves beyond its singles the ones that are predicted to?"""
 
 import numpy as np
-from scipy.stats import rankdata
 
 from leaderboard.errors import UndefinedScoreError
+from leaderboard.metrics._auroc import auroc
 from leaderboard.metrics._synergy import synergies
 from leaderboard.spec import Metric, PerturbationUnit
 
@@ -18,8 +18,7 @@ def synergy_auroc(case: PerturbationUnit) -> float:
     n = int(positive.sum())
     if n == 0 or n == len(positive):
         raise UndefinedScoreError(f"{n} of {len(positive)} genes are synergistic")
-    rank = rankdata(np.round(np.abs(predicted), 12))
-    return float((rank[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
+    return auroc(np.round(np.abs(predicted), 12), positive)
 
 
 METRIC = Metric(
