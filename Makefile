@@ -16,7 +16,7 @@ leaderboard: $(INSTALLED) ## Simulated boards recomputed, real boards from commi
 	dvc repro
 	@echo "The leaderboard is at $(CURDIR)/public/index.html"
 
-real: $(INSTALLED) ## Fetch, predict and score the public_small suite (downloads about 12 MB).
+real: $(INSTALLED) ## Fetch, predict and score the public_small suite (downloads about 27 MB).
 	dvc repro data/real/dvc.yaml
 
 full: $(INSTALLED) ## Entries of the full tier on the real suites (hours; a GPU helps).

@@ -1,5 +1,6 @@
-"""The hand-written files, ``params.yaml`` and ``data/datasets.yaml``, as checked records."""
+"""The hand-written files (``params.yaml``, datasets and resources under ``data``), checked."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -48,6 +49,10 @@ class Params(Strict):
         return {b.id: b for dataset in self.boards for b in self.boards_of(dataset)}
 
 
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""No separator and no leading dot: a name cannot leave the folder it is put in."""
+
+
 class RawFile(Strict):
     """One file to download."""
 
@@ -85,7 +90,7 @@ class DatasetRecord(Strict):
     title: str
     summary: str
     source: str
-    files: dict[str, RawFile] = Field(default_factory=dict)
+    files: dict[FileName, RawFile] = Field(default_factory=dict)
     parameters: dict[str, Any] = Field(default_factory=dict)
     obs: list[str]
     nullable: list[str] = Field(default_factory=list)
@@ -102,6 +107,29 @@ class DatasetRecord(Strict):
         if bool(self.files) == bool(self.parameters):
             raise ValueError("give either `files` to download or `parameters` to simulate from")
         return self
+
+
+class ResourceRecord(Strict):
+    """One outside table of ``data/resources.yaml``: a gene-set collection, a prior, a vocabulary.
+
+    A table, no dataset: it has no cells, no contract and no board.
+    """
+
+    title: str
+    summary: str
+    files: Annotated[dict[FileName, RawFile], Field(min_length=1)]
+    licence: Licence
+    citation: Citation
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 over the sorted names and hashes of the files: all that decides what is read."""
+        lines = [f"{name} {file.sha256}\n" for name, file in sorted(self.files.items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class _Resources(Strict):
+    resources: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ResourceRecord]
 
 
 def _validated(model: type[BaseModel], value: Any, where: str) -> Any:
@@ -145,6 +173,23 @@ def read_dataset(suite: str, dataset: str) -> DatasetRecord:
             f"Known: {', '.join(records) or 'none'}."
         )
     return records[dataset]
+
+
+def read_resources(path: Path = layout.RESOURCES) -> Mapping[str, ResourceRecord]:
+    """Read and check ``data/resources.yaml``: resource to record."""
+    checked: _Resources = _validated(_Resources, read_yaml(path), str(path))
+    return checked.resources
+
+
+def read_resource(name: str) -> ResourceRecord:
+    """Return the record of one resource."""
+    records = read_resources()
+    if name not in records:
+        raise UnknownNameError(
+            f"{layout.RESOURCES} has no resource {name!r}. Known: {', '.join(records) or 'none'}. "
+            "Add a record there, or correct the name."
+        )
+    return records[name]
 
 
 def suite_of(dataset: str) -> Suite:

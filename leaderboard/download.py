@@ -1,4 +1,4 @@
-"""Get the raw files of a dataset: a mirror first, then HTTPS; nothing unchecked is kept."""
+"""Get the files of a dataset or resource: a mirror first, then HTTPS; nothing unchecked is kept."""
 
 import os
 import shutil
@@ -13,11 +13,13 @@ MIRROR = "HELDOUT_MIRROR"
 ATTEMPTS = 3
 
 
-def fetch_files(dataset: str, files: Mapping[str, RawFile], folder: Path, cache: Path) -> None:
+def fetch_files(owner: str, files: Mapping[str, RawFile], folder: Path, cache: Path) -> None:
     """Put every file of a record into ``folder`` under its own name.
 
     Parameters
     ----------
+    owner
+        The dataset or resource, for messages.
     cache
         Files named by their SHA-256 that survive an interrupted run, so that what was downloaded
         once is not downloaded again.
@@ -28,24 +30,24 @@ def fetch_files(dataset: str, files: Mapping[str, RawFile], folder: Path, cache:
         If a file cannot be had, or is not the one that the record names.
     """
     for name, record in files.items():
-        source = _find(dataset, name, record, cache)
+        source = _find(owner, name, record, cache)
         with write_then_rename(folder / name) as temporary:
             shutil.copyfile(source, temporary)
 
 
-def _find(dataset: str, name: str, record: RawFile, cache: Path) -> Path:
+def _find(owner: str, name: str, record: RawFile, cache: Path) -> Path:
     mirror = os.environ.get(MIRROR)
     if mirror and (Path(mirror) / record.sha256).is_file():
-        _check(f"{dataset}: {name} in {MIRROR}", Path(mirror) / record.sha256, record)
+        _check(f"{owner}: {name} in {MIRROR}", Path(mirror) / record.sha256, record)
         return Path(mirror) / record.sha256
     kept = cache / record.sha256
     if kept.is_file() and sha256_file(kept) == record.sha256:
         return kept
-    _download(dataset, name, record, kept)
+    _download(owner, name, record, kept)
     return kept
 
 
-def _download(dataset: str, name: str, record: RawFile, target: Path) -> None:
+def _download(owner: str, name: str, record: RawFile, target: Path) -> None:
     import pooch  # noqa: PLC0415 (half a second that the mirror spares)
     import requests  # noqa: PLC0415
 
@@ -67,11 +69,11 @@ def _download(dataset: str, name: str, record: RawFile, target: Path) -> None:
             Path(downloaded).replace(temporary)
         except requests.RequestException as error:
             raise FetchError(
-                f"{dataset}: {name} could not be downloaded from {record.url} after {ATTEMPTS} "
+                f"{owner}: {name} could not be downloaded from {record.url} after {ATTEMPTS} "
                 f"attempts ({type(error).__name__}). Check the connection, or set {MIRROR} to a "
                 f"folder that holds the file under its SHA-256, {record.sha256}."
             ) from error
-        _check(f"{dataset}: {name} from {record.url}", temporary, record)
+        _check(f"{owner}: {name} from {record.url}", temporary, record)
 
 
 def _check(what: str, path: Path, record: RawFile) -> None:
@@ -84,5 +86,5 @@ def _check(what: str, path: Path, record: RawFile) -> None:
     raise FetchError(
         f"{what}: wrong file. Expected SHA-256 {record.sha256} ({record.bytes} bytes), got "
         f"{digest} ({size} bytes). Likely cause: {cause}. Nothing was kept; run again, or check "
-        "the record in data/datasets.yaml."
+        "its record in data/datasets.yaml or data/resources.yaml."
     )

@@ -23,6 +23,10 @@ class FetchError(HeldoutError):
     """A raw file could not be had, or is not the file that its record names."""
 
 
+class ResourceError(HeldoutError):
+    """An outside table is not declared as it must be, not there, or not what its record says."""
+
+
 class ReadError(HeldoutError):
     """A raw file is there but does not hold what its reader expects."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 DATA = Path("data")
 PARAMS = Path("params.yaml")
 DATASETS = DATA / "datasets.yaml"
+RESOURCES = DATA / "resources.yaml"
 CONTRACTS = DATA / "contracts"
 SPLITS_LOCK = DATA / "splits.lock.json"
 BOARDS_LOCK = DATA / "boards.lock.json"
@@ -20,6 +21,11 @@ SITE = Path("public")
 def raw(suite: str, dataset: str) -> Path:
     """Folder of raw files (fetch)."""
     return DATA / "raw" / suite / dataset
+
+
+def resource(name: str) -> Path:
+    """Folder of the files of an outside table (resource)."""
+    return DATA / "raw" / "resources" / name
 
 
 def clean(suite: str, dataset: str) -> Path:

@@ -53,6 +53,8 @@ class Plan:
     """Digest of the split of every board, by board id."""
     key: str
     """Digest of the entry and the code, so that a resumed run mixes no two versions."""
+    resources: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of all that the models declare; each model is given its own ones only."""
     is_controls: bool = False
     tier: str = "default"
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -217,6 +219,7 @@ def _context(plan: Plan, model: Model, item: _Fold, log: Log) -> RunContext:
         max_epochs=plan.limits.max_epochs,
         log=log,
         truth_path=truth,
+        resources={name: plan.resources[name] for name in model.resources},
     )
 
 

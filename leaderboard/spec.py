@@ -298,6 +298,8 @@ class RunContext:
     log: Log
     truth_path: Path | None = None
     """Folder of the fold's truth; set only for plug-ins marked ``sees_truth``."""
+    resources: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of the outside tables that the model declares, and of no other."""
 
 
 @runtime_checkable
@@ -382,4 +384,7 @@ class Model:
     is_adversary: bool = False
     """Control entries only: built to game a metric; must not beat the best simple baseline."""
     is_stochastic: bool = False
+    resources: tuple[str, ...] = ()
+    """Keys of ``data/resources.yaml`` whose folders it reads: outside tables, no datasets. The
+    suite ``known_truth`` is computed without a network, so such a model leaves it out."""
     suites: Sequence[str] = ("known_truth", "public_small", "public_large")

@@ -8,9 +8,11 @@ from pathlib import Path
 from leaderboard import layout
 from leaderboard.cases import split_name
 from leaderboard.command import run
-from leaderboard.config import read_params
+from leaderboard.config import read_params, read_resource
 from leaderboard.io import read_json, sha256_file
+from leaderboard.models import MODELS
 from leaderboard.predict import Plan, predict_dataset
+from leaderboard.resources import resource_folders
 from leaderboard.submission.entry import CONTROLS, boards_of, plugins_of, read_entry
 from leaderboard.submission.sync import model_files
 from leaderboard.tracking import Tracker, dvc_hash, git_commit
@@ -27,6 +29,7 @@ def main(suite: str, dataset: str, name: str) -> None:
     limits = params.tiers[entry.tier]
     digests = read_json(layout.SPLITS_LOCK).get(dataset, {})
     files = sorted({file for model in models for file in model_files(model)})
+    resources = resource_folders(name for model in models for name in MODELS[model].resources)
     facts = {
         "models": models,
         "boards": [board.id for board in boards],
@@ -34,6 +37,7 @@ def main(suite: str, dataset: str, name: str) -> None:
         "threads": params.threads,
         "limits": limits.model_dump(),
         "code": {file: sha256_file(Path(file)) for file in files},
+        "resources": {resource: read_resource(resource).sha256 for resource in resources},
         "cases": dvc_hash(layout.cases(suite, dataset), LOCKS),
     }
     plan = Plan(
@@ -47,6 +51,7 @@ def main(suite: str, dataset: str, name: str) -> None:
         limits=limits,
         threads=params.threads,
         key=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16],
+        resources=resources,
         is_controls=entry.kind == CONTROLS,
         tier=entry.tier,
         tags={

@@ -17,9 +17,10 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "leaderboard/entries", tmp_path / "leaderboard/entries")
     for name in ("models", "tasks"):
         shutil.copytree(ROOT / "leaderboard" / name, tmp_path / "leaderboard" / name)
-    shutil.copy2(ROOT / "leaderboard/profiles.py", tmp_path / "leaderboard")
+    for name in ("profiles", "gene_sets"):
+        shutil.copy2(ROOT / f"leaderboard/{name}.py", tmp_path / "leaderboard")
     (tmp_path / "data").mkdir()
-    for name in ("params.yaml", "data/datasets.yaml"):
+    for name in ("params.yaml", "data/datasets.yaml", "data/resources.yaml"):
         shutil.copy2(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -175,6 +175,13 @@ def test_a_file_needs_https_a_sha256_and_a_size(write: Write, key: str, value: A
         read_datasets(write(datasets_of(record)))
 
 
+@pytest.mark.parametrize("name", ["../a.rda", "a/b.rda", "/a.rda", "..", ".a", ""])
+def test_a_file_name_that_could_leave_its_folder_is_refused(write: Write, name: str) -> None:
+    record = changed(RECORD, "parameters", {}) | {"files": {name: FILE}}
+    with pytest.raises(ConfigError, match=r"known_truth\.one: files"):
+        read_datasets(write(datasets_of(record)))
+
+
 @pytest.mark.parametrize("suites", [["known_truth"], ["known_truth", "public", "public_large"]])
 def test_the_suites_are_these_three(write: Write, suites: list[str]) -> None:
     with pytest.raises(ConfigError, match="expected the suites"):

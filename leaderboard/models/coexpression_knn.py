@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from leaderboard.models._coexpression import nearest, predict_shifts
+from leaderboard.models._coexpression import gene_embedding
+from leaderboard.models._embedding import cosines, nearest, predict_shifts
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class CoexpressionKnn:
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return one profile a query."""
-        return predict_shifts(inputs, queries, self.n_dims, self._shift, run)
+        embedding = gene_embedding(inputs, self.n_dims)
+        return predict_shifts(inputs, queries, embedding, self._shift, run)
 
     def _shift(
         self,
@@ -31,7 +33,8 @@ class CoexpressionKnn:
         known: Float[np.ndarray, "training dims"],
         shifts: Float[np.ndarray, "training genes"],
     ) -> Float[np.ndarray, " genes"]:
-        mean: Float[np.ndarray, " genes"] = shifts[nearest(place, known, self.k)].mean(axis=0)
+        near = nearest(cosines(place, known), self.k)
+        mean: Float[np.ndarray, " genes"] = shifts[near].mean(axis=0)
         return mean
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from leaderboard.models._coexpression import predict_shifts
+from leaderboard.models._coexpression import gene_embedding
+from leaderboard.models._embedding import predict_shifts, ridge_shift
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -16,17 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CoexpressionRidge:
-    """Ridge in its dual form, centred on the mean training shift.
-
-    The penalty is relative to the mean squared length of the training embeddings.
-    """
+    """Ridge centred on the mean training shift; the penalty is relative, see ``ridge_shift``."""
 
     n_dims: int = 20
     ridge: float = 0.1
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return one profile a query."""
-        return predict_shifts(inputs, queries, self.n_dims, self._shift, run)
+        embedding = gene_embedding(inputs, self.n_dims)
+        return predict_shifts(inputs, queries, embedding, self._shift, run)
 
     def _shift(
         self,
@@ -34,12 +33,7 @@ class CoexpressionRidge:
         known: Float[np.ndarray, "training dims"],
         shifts: Float[np.ndarray, "training genes"],
     ) -> Float[np.ndarray, " genes"]:
-        centre, mean = known.mean(axis=0), shifts.mean(axis=0)
-        gram = (known - centre) @ (known - centre).T
-        penalty = self.ridge * max(float(np.trace(gram)), 1e-12)
-        dual = np.linalg.solve(gram + penalty / len(known) * np.eye(len(known)), shifts - mean)
-        shift: Float[np.ndarray, " genes"] = mean + (known - centre) @ (place - centre) @ dual
-        return shift
+        return ridge_shift(place, known, shifts, self.ridge)
 
 
 MODEL = Model(

@@ -4,19 +4,21 @@ No ``vars`` and no ``${}``: DVC templates reach a shell.
 """
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from leaderboard import layout
-from leaderboard.config import Params, read_datasets, read_params
-from leaderboard.errors import ConfigError
+from leaderboard.config import Params, read_datasets, read_params, read_resources
+from leaderboard.errors import ConfigError, ResourceError, UnknownNameError
 from leaderboard.io import write_text
 from leaderboard.models import MODELS
-from leaderboard.spec import Board
+from leaderboard.spec import Board, Model
 from leaderboard.submission.entry import (
     CONTROLS,
+    SIMULATED,
     Entry,
     boards_of,
     check_skips,
@@ -71,13 +73,16 @@ def _predict(
     cases = [(layout.cases(suite, dataset) / board.id).as_posix() for board in boards]
     if any(MODELS[model].sees_truth for model in entry.models()):
         cases += [(layout.truth(suite, dataset) / board.id).as_posix() for board in boards]
+    models = [MODELS[model] for model in entry.models()]
+    tables = {r for model in models if suite in model.suites for r in model.resources}
+    resources = [layout.resource(name).as_posix() for name in sorted(tables)]
     keys = [k for k in ENTRY_KEYS if k in entry.model_fields_set]
     under = layout.tier_of(suite, entry.tier)
     return {
         "desc": f"Run {name} on every fold of {dataset}.",
         "cmd": f"python -m stages.predict {suite} {dataset} {name}",
         "wdir": ROOT,
-        "deps": ["stages/predict.py", "leaderboard/predict.py", *files, *cases],
+        "deps": ["stages/predict.py", "leaderboard/predict.py", *files, *resources, *cases],
         "params": [
             {f"leaderboard/entries/{name}/entry.yaml": keys},
             {"params.yaml": ["seeds", "threads", f"tiers.{entry.tier}"]},
@@ -148,6 +153,30 @@ def check() -> None:
         )
 
 
+def check_resources(models: Mapping[str, Model]) -> None:
+    """Raise if a model declares an outside table that has no record, or one for simulated boards.
+
+    Raises
+    ------
+    UnknownNameError, ResourceError
+        Naming the model's file, what it declares and what there is.
+    """
+    known = read_resources()
+    for name, model in models.items():
+        where = f"leaderboard/models/{name}.py: `resources`"
+        unknown = sorted(set(model.resources) - set(known))
+        if unknown:
+            raise UnknownNameError(
+                f"{where} names {unknown}, which {layout.RESOURCES} has no record of. "
+                f"Known: {', '.join(known) or 'none'}. Correct the name or add a record."
+            )
+        if model.resources and SIMULATED in model.suites:
+            raise ResourceError(
+                f"{where} names {list(model.resources)}, but the suite {SIMULATED!r} is computed "
+                f"without a network. Expected `suites` without it, got {list(model.suites)}."
+            )
+
+
 def _out_of_date() -> list[tuple[str, Path, str]]:
     params, entries = read_params(), read_entries()
     lacking = [d for records in read_datasets().values() for d in records if d not in params.boards]
@@ -156,6 +185,7 @@ def _out_of_date() -> list[tuple[str, Path, str]]:
             f"params.yaml: `boards` has no key for {lacking}. Add `{lacking[0]}: []` or its boards."
         )
     check_skips(entries)
+    check_resources({m: MODELS[m] for entry in entries.values() for m in entry.models()})
     stale = []
     for name, entry in entries.items():
         path, text = layout.ENTRIES / name / "dvc.yaml", pipeline(name, entry, params)

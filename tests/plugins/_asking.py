@@ -32,6 +32,8 @@ EXTRA = {"scvi": "scvi", "scanvi": "scvi"}
 """The package of an optional extra that a model cannot run without."""
 REFUSED = "nan_filler"
 """The adversary whose every answer the checks of a task must refuse."""
+RESOURCES: dict[str, Path] = {}
+"""Folder of the tiny stand-in for every resource; filled by tests/plugins/conftest.py."""
 Cases = dict[str, tuple[Case, Path]]
 
 
@@ -61,13 +63,16 @@ def no_log(name: str, value: float, step: int) -> None:
 
 
 def run_of(model: Model, truth: Path | None, seed: int = 0) -> RunContext:
-    """Only models that see the truth are given it."""
+    """Only models that see the truth are given it, and each the outside tables it declares."""
+    lacking = set(model.resources) - set(RESOURCES)
+    assert not lacking, f"add a tiny {lacking} to tests/plugins/conftest.py"
     return RunContext(
         seed=seed,
         threads=1,
         max_epochs=3,
         log=no_log,
         truth_path=truth if model.sees_truth else None,
+        resources={name: RESOURCES[name] for name in model.resources},
     )
 
 

@@ -1,84 +1,17 @@
 """Baselines and adversaries equal their formulas, worked out cell by cell."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from leaderboard.cases import build_case, draw
 from leaderboard.models import MODELS
 from leaderboard.models._coexpression import gene_embedding
-from leaderboard.spec import Board, Case, FoldRule
-from tests.plugins._asking import Cases, ask, dense_profiles
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-GENES = [f"G{i:03d}" for i in range(70)]
-
-
-class Known:
-    """What inputs show of a case: controls, training profiles and shifts, equal weights."""
-
-    def __init__(self, case: Case) -> None:
-        cells = dense_profiles(case.inputs)
-        self.cells = cells
-        self.control: Any = cells[cells["role"] == "control_input"].groupby("context")[GENES].mean()
-        trained = cells[cells["role"].isin(["train", "validation"])]
-        self.profiles: Any = trained.groupby(["perturbation", "context"])[GENES].mean()
-        contexts = self.profiles.index.get_level_values("context")
-        self.shifts: Any = self.profiles - self.control.loc[contexts].to_numpy()
-
-    def of(self, table: pd.DataFrame, name: str, context: str) -> Any:
-        """A single's row in the context, else its mean over contexts, else None."""
-        if (name, context) in table.index:
-            return table.loc[(name, context)]
-        if name in table.index.get_level_values("perturbation"):
-            return table.xs(name, level="perturbation").mean()
-        return None
-
-
-@pytest.fixture(scope="module", params=["perturbation", "combination", "context"])
-def case(
-    request: pytest.FixtureRequest, screen: "AnnData", screen_board: Board, rule: FoldRule
-) -> Case:
-    """Unseen singles; pairs with seen, half-seen and unseen singles; an unseen context."""
-    board = Board(**{**vars(screen_board), "split": request.param})
-    return build_case(screen, draw(screen.obs, board, rule)[0], board, 0, "test")
-
-
-@pytest.fixture(scope="module")
-def known(case: Case) -> Known:
-    return Known(case)
-
-
-def predicted(name: str, case: Case, **parameters: Any) -> pd.DataFrame:
-    """Mean profiles by query."""
-    from pathlib import Path
-
-    if parameters:
-        model = MODELS[name]
-        from tests.plugins._asking import run_of
-
-        assert case.queries is not None
-        table = model.load(**parameters).predict(
-            case.inputs.copy(), case.queries, run_of(model, None)
-        )
-    else:
-        table = ask(
-            MODELS[name],
-            "perturbation_prediction",
-            {"perturbation_prediction": (case, Path("nowhere"))},
-        )
-    means: pd.DataFrame = table[table["statistic"] == "mean"]
-    return means.set_index(["perturbation", "context"])[GENES].astype(np.float64)
-
-
-def check(found: pd.DataFrame, expected: Any) -> None:
-    rows = [np.asarray(expected(p, c), dtype=np.float64) for p, c in found.index]
-    np.testing.assert_allclose(found.to_numpy(), np.stack(rows), atol=2e-5)
+from leaderboard.spec import Case
+from tests.plugins._asking import Cases, ask
+from tests.plugins._formulas import GENES, Known, check, predicted
 
 
 def test_means_equal_their_formulas(case: Case, known: Known) -> None:

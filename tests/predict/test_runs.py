@@ -1,6 +1,7 @@
 """A run of an entry: what a second run skips, and what a model is given."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 from leaderboard import layout
 from leaderboard.config import TierLimits
+from leaderboard.errors import ResourceError
 from leaderboard.io import read_json, write_parquet
+from leaderboard.models._resources import resource_file
 from leaderboard.predict import Plan, cap_training
 from leaderboard.spec import Case, RunContext
 from tests.predict._runs import (
@@ -100,6 +103,35 @@ def test_a_model_without_sees_truth_is_given_no_way_to_the_truth(plan: Plan, use
     run_plan(plan)
     folder = layout.truth(SUITE, DATASET) / plan.boards[0].id
     assert [r.truth_path for r in seen] == [folder / f"fold-{k}" for k in range(FOLDS)]
+
+
+def test_a_model_is_given_the_tables_that_it_declares_and_no_other(plan: Plan, use: Use) -> None:
+    seen: list[RunContext] = []
+
+    def look(inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        seen.append(run)
+        return label_all(inputs, run)
+
+    tables = {"sets": Path("here"), "prior": Path("there")}
+    use(look, resources=("prior",))
+    run_plan(replace(plan, resources=tables))
+    assert [r.resources for r in seen] == [{"prior": Path("there")}] * FOLDS
+    seen.clear()
+    use(look)
+    run_plan(replace(plan, resources=tables))
+    assert [r.resources for r in seen] == [{}] * FOLDS
+
+
+def test_a_model_that_reads_a_table_undeclared_stops_the_run_without_output(
+    plan: Plan, use: Use
+) -> None:
+    def take(_inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        return pd.read_csv(resource_file(run, "prior", "prior.csv"))
+
+    use(take, resources=("sets",))
+    with pytest.raises(ResourceError, match="'prior' and does not declare it; declared: sets"):
+        run_plan(replace(plan, resources={"sets": Path("here"), "prior": Path("there")}))
+    assert not layout.predictions(SUITE, DATASET, ENTRY).exists()
 
 
 def test_the_plugins_of_the_controls_get_folders_of_their_own(plan: Plan, use: Use) -> None:
