@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from leaderboard import layout
 from leaderboard.errors import ConfigError, UnknownNameError
-from leaderboard.io import read_yaml
+from leaderboard.io import read_json, read_yaml
 from leaderboard.spec import Board, BoardLine, FoldRule, Suite
 
 SUITES: tuple[Suite, ...] = get_args(Suite)
@@ -190,6 +190,18 @@ def read_resource(name: str) -> ResourceRecord:
             "Add a record there, or correct the name."
         )
     return records[name]
+
+
+def read_board_lock(dataset: str) -> dict[str, Any]:
+    """Return the frozen constants of a dataset's boards, by board id; empty if none is frozen."""
+    path = layout.board_lock(dataset)
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def read_board_locks() -> dict[str, Any]:
+    """Return the frozen constants of every board, by board id."""
+    paths = sorted(layout.BOARD_LOCKS.glob("*.json"))
+    return {board: constants for path in paths for board, constants in read_json(path).items()}
 
 
 def suite_of(dataset: str) -> Suite:

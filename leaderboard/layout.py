@@ -11,7 +11,7 @@ DATASETS = DATA / "datasets.yaml"
 RESOURCES = DATA / "resources.yaml"
 CONTRACTS = DATA / "contracts"
 SPLITS_LOCK = DATA / "splits.lock.json"
-BOARDS_LOCK = DATA / "boards.lock.json"
+BOARD_LOCKS = DATA / "boards.lock"
 STANDINGS = DATA / "standings"
 ENTRIES = Path("leaderboard/entries")
 RESULTS = Path("leaderboard/results")
@@ -56,6 +56,11 @@ def truth(suite: str, dataset: str) -> Path:
 def audit(suite: str, dataset: str) -> Path:
     """Path of the findings of the leakage audit (audit)."""
     return DATA / "audit" / suite / f"{dataset}.json"
+
+
+def board_lock(dataset: str) -> Path:
+    """Frozen constants of a dataset's boards; a file each, so that DVC need not parse them all."""
+    return BOARD_LOCKS / f"{dataset}.json"
 
 
 def tier_of(suite: str, tier: str) -> str:

@@ -19,16 +19,21 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def metrics_of(task: str) -> list[Metric]:
-    """Return every metric that answers a task, in name order."""
-    return [metric for metric in METRICS.values() if task in metric.tasks]
+def metrics_of(task: str, *, ranked_only: bool = False) -> list[Metric]:
+    """Return every metric that answers a task, or those that may rank, in name order."""
+    of_task = [metric for metric in METRICS.values() if task in metric.tasks]
+    return [metric for metric in of_task if metric.is_ranked or not ranked_only]
 
 
 def score_board(
-    entry: str, board: Board, evidence: Sequence[Evidence], constants: Mapping[str, Any]
+    entry: str,
+    board: Board,
+    evidence: Sequence[Evidence],
+    constants: Mapping[str, Any],
+    metrics: Sequence[Metric],
 ) -> pd.DataFrame:
-    """Return the score rows of one board: every metric in every unit, seeds apart."""
-    task, metrics = TASKS[board.task], metrics_of(board.task)
+    """Return the score rows of one board: every given metric in every unit, seeds apart."""
+    task = TASKS[board.task]
     rows = [
         _row(entry, board, observation.seed, value)
         for seed in sorted({item.seed for item in evidence})
@@ -93,9 +98,13 @@ def cell_samples(
 
 
 def failed_board(
-    entry: str, board: Board, evidence: Sequence[Evidence], reason: str
+    entry: str,
+    board: Board,
+    evidence: Sequence[Evidence],
+    reason: str,
+    metrics: Sequence[Metric],
 ) -> pd.DataFrame:
-    """Return a failed row for every unit and metric; ``evidence`` needs only its truth.
+    """Return a failed row for every unit and given metric; ``evidence`` needs only its truth.
 
     A run that fails in one fold fails on the whole board: half a board is no result.
     """
@@ -104,7 +113,7 @@ def failed_board(
     rows = []
     for (seed, unit), cells in truth.groupby(["seed", "unit"]):
         folds = cells["fold"].unique()
-        for metric in metrics_of(board.task):
+        for metric in metrics:
             value = ScoreValue(
                 fold=int(folds[0]) if len(folds) == 1 else -1,
                 metric=metric.name,

@@ -361,7 +361,7 @@ class Task:
     """Rows of the failure table, without ``entry`` and ``board``."""
     freeze: Callable[[AnnData, pd.DataFrame, Board, Sequence[Metric]], dict[str, Any]]
     """(clean dataset, roles of all folds, board, metrics) to the constants of
-    ``data/boards.lock.json``."""
+    ``data/boards.lock/<dataset>.json``."""
     share: Callable[[pd.DataFrame | None, pd.DataFrame | None], Any]
     """(groups, moments) of a fold's truth to what every prediction of it is scored with."""
     ranked_order: tuple[str, ...]

@@ -4,10 +4,10 @@ import sys
 
 from leaderboard import layout
 from leaderboard.command import run
-from leaderboard.config import read_params
+from leaderboard.config import read_board_locks, read_params
 from leaderboard.inference.collect import collect, ignored
 from leaderboard.inference.standings import build_standings
-from leaderboard.io import read_json, write_folder_then_rename, write_json
+from leaderboard.io import write_folder_then_rename, write_json
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     known = sorted(folder.name for folder in layout.ENTRIES.iterdir() if folder.is_dir())
     for path in ignored(known):
         sys.stderr.write(f"{path}: ignored, its entry is not in {layout.ENTRIES}.\n")
-    evidence = collect(read_params(), read_json(layout.BOARDS_LOCK), known)
+    evidence = collect(read_params(), read_board_locks(), known)
     twins = {e.board.grouped_id: e for e in evidence if e.board.is_random}
     with write_folder_then_rename(layout.STANDINGS) as folder:
         for item in evidence:

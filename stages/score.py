@@ -11,7 +11,7 @@ import pandas as pd
 from leaderboard import layout
 from leaderboard.cases import split_name
 from leaderboard.command import run
-from leaderboard.config import Params, read_params
+from leaderboard.config import Params, read_board_lock, read_params
 from leaderboard.errors import FreezeError
 from leaderboard.evidence import FoldTruth, read_evidence, read_truths
 from leaderboard.freeze import board_constants
@@ -25,7 +25,8 @@ from leaderboard.io import (
     write_json,
     write_scores,
 )
-from leaderboard.score import failed_board, failures_of_board, score_board
+from leaderboard.models import MODELS
+from leaderboard.score import failed_board, failures_of_board, metrics_of, score_board
 from leaderboard.spec import Board
 from leaderboard.submission.entry import CONTROLS, Entry, boards_of, plugins_of, read_entry
 from leaderboard.workers import run_jobs
@@ -34,7 +35,7 @@ from leaderboard.workers import run_jobs
 def main(suite: str, dataset: str, name: str) -> None:
     """Write score and failure tables; the controls' also recompute the frozen constants."""
     params, entry = read_params(), read_entry(layout.ENTRIES / name)
-    lock = read_json(layout.BOARDS_LOCK)
+    lock = read_board_lock(dataset)
     boards = boards_of(entry, dataset, suite, params)
     for board in boards:
         if board.id not in lock:
@@ -70,7 +71,7 @@ def _score_board(
     suite: str, entry: Entry, name: str, board: Board, params: Params
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the score and the failure rows of one board, of every plug-in of the controls."""
-    truths, constants = read_truths(suite, board), read_json(layout.BOARDS_LOCK)[board.id]
+    truths, constants = read_truths(suite, board), read_board_lock(board.dataset)[board.id]
     found = [
         _score(row_name, board, folder, truths, params, constants)
         for row_name, folder in _predictions(suite, entry, name, board)
@@ -106,10 +107,13 @@ def _score(
         for truth in truths
         for seed in params.seeds
     ]
+    # Adversaries attack what ranks; the plug-ins of the controls carry their own names.
+    is_adversary = name in MODELS and MODELS[name].is_adversary
+    metrics = metrics_of(board.task, ranked_only=is_adversary)
     if failed:
-        return failed_board(name, board, evidence, status["reason"]), pd.DataFrame()
+        return failed_board(name, board, evidence, status["reason"], metrics), pd.DataFrame()
     return (
-        score_board(name, board, evidence, constants),
+        score_board(name, board, evidence, constants, metrics),
         failures_of_board(name, board, evidence, constants),
     )
 

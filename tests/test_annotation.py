@@ -101,7 +101,7 @@ def test_a_unit_has_probabilities_for_all_of_its_cells_or_none() -> None:
         _, unit = only([one, two])
         assert unit.probability is None
         assert unit.names == ()
-        rows = score_board("me", BOARD, [one, two], CONSTANTS).set_index("metric")
+        rows = score_board("me", BOARD, [one, two], CONSTANTS, ALL).set_index("metric")
         assert rows.loc["brier", "reason"] == "the entry gives no probabilities"
         assert rows.loc["accuracy", "value"] == pytest.approx(3 / 4)
         kinds = set(TASK.failures([one, two], BOARD, CONSTANTS)["kind"])

@@ -6,11 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from leaderboard.config import read_params
+from leaderboard.config import read_board_locks, read_params
 from leaderboard.inference.collect import collect
 from leaderboard.inference.evidence import BoardEvidence
 from leaderboard.inference.standings import build_standings
-from leaderboard.io import read_json
 from leaderboard.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +19,7 @@ ROUNDING = 1e-6
 
 def evidence_of(suite: str) -> list[BoardEvidence]:
     known = [p.name for p in (ROOT / "leaderboard/entries").iterdir() if p.is_dir()]
-    found = collect(read_params(), read_json(Path("data/boards.lock.json")), known)
+    found = collect(read_params(), read_board_locks(), known)
     return [item for item in found if item.suite == suite and not item.board.is_random]
 
 

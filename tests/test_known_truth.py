@@ -18,7 +18,7 @@ from leaderboard.datasets import SOURCES
 from leaderboard.errors import UndefinedScoreError
 from leaderboard.metrics import METRICS
 from leaderboard.models import MODELS
-from leaderboard.score import score_board
+from leaderboard.score import metrics_of, score_board
 from leaderboard.spec import CONTROL, Board, Case, Evidence, FoldRule, PerturbationUnit, RunContext
 from leaderboard.tasks._moments import Moments
 from leaderboard.tasks._perturbation import key_of, unit_parts
@@ -67,7 +67,7 @@ def atlas_scores(case: Case, seed: int, model: str, board: Board) -> Any:
         str(unit): [c for c, n in cells["label"].value_counts().items() if n >= MIN_CLASS_CELLS]
         for unit, cells in case.truth.groupby("unit")
     }
-    scores = score_board(model, board, [item], {"class_units": classes})
+    scores = score_board(model, board, [item], {"class_units": classes}, metrics_of(board.task))
     return scores.set_index(["metric", "unit"])["value"]
 
 
@@ -185,7 +185,7 @@ def test_the_control_mean_as_written_to_a_file_has_a_log_ratio_of_exactly_zero(
         fold=0, seed=0, prediction=table, truth=screen_case.truth, queries=screen_case.queries,
         moments=screen_case.moments, groups=screen_case.groups,
     )  # fmt: skip
-    scores = score_board("control-mean", screen_board, [item], {})
+    scores = score_board("control-mean", screen_board, [item], {}, metrics_of(screen_board.task))
     assert set(scores.loc[scores["metric"] == "nwmse", "value"]) == {0.0}
     assert set(scores.loc[scores["metric"] == "pds", "value"]) == {0.5}
     correlated = scores[scores["metric"] == "pearson_delta"]

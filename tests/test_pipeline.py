@@ -235,7 +235,7 @@ def test_a_split_that_does_not_match_its_digest_stops_the_pipeline(project: Proj
 
 
 def test_an_edited_score_constant_stops_rank(project: Project) -> None:
-    lock = project.root / "data/boards.lock.json"
+    lock = project.root / "data/boards.lock/tiny_atlas.json"
     kept = lock.read_text(encoding="utf-8")
     boards = json.loads(kept)
     boards["tiny_atlas-cell_type_annotation-donor"]["metrics"]["macro_f1"]["floor"] += 0.01

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.config import read_datasets, read_params
+from leaderboard.config import read_board_locks, read_datasets, read_params
 from leaderboard.errors import FreezeError, TableError
 from leaderboard.inference.collect import collect, ignored
 from leaderboard.inference.standings import build_standings
-from leaderboard.io import read_json
 
 ROOT = Path(__file__).parents[1]
 KANG = "kang_ctrl-cell_type_annotation-donor"
@@ -23,14 +22,14 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     for name in ("params.yaml", "data/datasets.yaml", "data/splits.lock.json"):
         shutil.copy2(ROOT / name, tmp_path / name)
-    shutil.copy2(ROOT / "data/boards.lock.json", tmp_path / "data")
+    shutil.copytree(ROOT / "data/boards.lock", tmp_path / "data/boards.lock")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "leaderboard/results"
 
 
 def _collect(known: list[str] | None = None) -> dict[str, object]:
     entries = known or [p.name for p in (ROOT / "leaderboard/entries").iterdir() if p.is_dir()]
-    found = collect(read_params(), read_json(Path("data/boards.lock.json")), entries)
+    found = collect(read_params(), read_board_locks(), entries)
     return {item.board.id: item for item in found}
 
 

@@ -37,6 +37,7 @@ def evidence(fold: int, unit: str, seed: int = 0, predicted: str | None = None) 
     return Evidence(fold=fold, seed=seed, prediction=prediction[::-1], truth=truth)
 
 
+ALL = metrics_of(BOARD.task)
 EVIDENCE = [evidence(fold, unit) for fold, unit in enumerate(LABELS)]
 
 
@@ -46,7 +47,7 @@ def by_unit(table: pd.DataFrame, column: str, metric: str = "macro_f1") -> dict[
 
 
 def test_a_board_is_scored_as_by_hand() -> None:
-    table = score_board("me", BOARD, EVIDENCE, CONSTANTS)
+    table = score_board("me", BOARD, EVIDENCE, CONSTANTS, ALL)
     assert list(table.columns) == SCORE_COLUMNS
     check_scores(table, NOWHERE)
     accuracy, macro_f1 = (by_unit(table, "value", m) for m in ("accuracy", "macro_f1"))
@@ -61,8 +62,8 @@ def test_a_board_is_scored_as_by_hand() -> None:
 
 
 def test_every_metric_of_the_task_has_a_row_in_every_unit() -> None:
-    table = score_board("me", BOARD, EVIDENCE, CONSTANTS)
-    names = [m.name for m in metrics_of(BOARD.task)]
+    table = score_board("me", BOARD, EVIDENCE, CONSTANTS, ALL)
+    names = [m.name for m in ALL]
     assert names == sorted(m.name for m in METRICS.values() if BOARD.task in m.tasks)
     assert set(zip(table["unit"], table["metric"], strict=True)) == {
         (unit, name) for unit in LABELS for name in names
@@ -70,7 +71,7 @@ def test_every_metric_of_the_task_has_a_row_in_every_unit() -> None:
 
 
 def test_an_undefined_score_is_blank_with_its_reason() -> None:
-    table = score_board("me", BOARD, EVIDENCE, CONSTANTS)
+    table = score_board("me", BOARD, EVIDENCE, CONSTANTS, ALL)
     row = table[(table["unit"] == "d2") & (table["metric"] == "macro_f1")].iloc[0]
     assert row["status"] == "undefined"
     assert pd.isna(row["value"])
@@ -79,16 +80,18 @@ def test_an_undefined_score_is_blank_with_its_reason() -> None:
 
 def test_seeds_are_rows_of_their_own() -> None:
     second = [evidence(fold, unit, 1, LABELS[unit]) for fold, unit in enumerate(LABELS)]
-    table = score_board("me", BOARD, [*EVIDENCE, *second], CONSTANTS)
+    table = score_board("me", BOARD, [*EVIDENCE, *second], CONSTANTS, ALL)
     check_scores(table, NOWHERE)
-    alone = score_board("me", BOARD, EVIDENCE, CONSTANTS)
+    alone = score_board("me", BOARD, EVIDENCE, CONSTANTS, ALL)
     pd.testing.assert_frame_equal(table[table["seed"] == 0].reset_index(drop=True), alone)
     assert by_unit(table[table["seed"] == 1], "value", "accuracy") == dict.fromkeys(LABELS, 1.0)
 
 
 def test_the_order_of_folds_does_not_move_a_score() -> None:
     one, other = (
-        score_board("me", BOARD, e, CONSTANTS).sort_values(SCORE_COLUMNS[:7], ignore_index=True)
+        score_board("me", BOARD, e, CONSTANTS, ALL).sort_values(
+            SCORE_COLUMNS[:7], ignore_index=True
+        )
         for e in (EVIDENCE, EVIDENCE[::-1])
     )
     pd.testing.assert_frame_equal(one, other)
@@ -139,10 +142,17 @@ def test_an_error_that_is_not_undefined_is_not_swallowed() -> None:
         score_unit(observation(1.0), [fake_metric(compute=broken)])
 
 
+def test_adversaries_are_scored_on_what_may_rank() -> None:
+    ranked = metrics_of("perturbation_prediction", ranked_only=True)
+    names = ["nwmse", "pds", "pearson_delta", "pearson_delta_reference"]
+    assert [m.name for m in ranked] == names
+    assert {m.name for m in metrics_of("perturbation_prediction")} > set(names)
+
+
 def test_a_failed_board_fails_in_every_unit_and_metric_without_a_number() -> None:
-    table = failed_board("me", BOARD, EVIDENCE, "ValueError: no")
+    table = failed_board("me", BOARD, EVIDENCE, "ValueError: no", ALL)
     check_scores(table, NOWHERE)
-    complete = score_board("me", BOARD, EVIDENCE, CONSTANTS)
+    complete = score_board("me", BOARD, EVIDENCE, CONSTANTS, ALL)
     # A pooled metric counts cells of its own, which only a prediction's unit record knows.
     pooled = [name for name, metric in METRICS.items() if metric.is_pooled]
     table_n, complete_n = (t[~t["metric"].isin(pooled)] for t in (table, complete))
@@ -166,7 +176,7 @@ def test_a_failed_board_counts_scored_cells_only_and_pools_units_that_are_spread
     one, other = evidence(0, "d0"), evidence(1, "d0")
     controls = one.truth.assign(role="control_truth", unit="")
     both = [replace(one, truth=pd.concat([one.truth, controls])), other]
-    table = failed_board("me", BOARD, both, "x")
+    table = failed_board("me", BOARD, both, "x", ALL)
     assert set(table["unit"]) == {"d0"}
     assert set(table["fold"]) == {-1}
     assert set(table["n"]) == {10}

@@ -38,7 +38,7 @@ def collect(params: Params, lock: Mapping[str, Any], known: Sequence[str]) -> li
     Parameters
     ----------
     lock
-        ``data/boards.lock.json``.
+        Frozen constants by board id (``config.read_board_locks``).
     known
         Ids of the entries in the tree; scores of others are left out.
 

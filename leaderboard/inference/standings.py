@@ -106,6 +106,8 @@ def _cell(
     if values.empty:
         failed = rows.loc[rows["status"] == "failed", "reason"]
         ran = "not run" if board["units"] else "no unit of this board ranks"
+        if facts.is_adversary and rows.empty:
+            ran = "adversaries attack only metrics that may rank"
         reason = reason or (str(failed.iloc[0]) if len(failed) else ran)
         return {"value": None, "reason": reason, "coverage": 0.0}
     counts: pd.DataFrame | None = board["counts"]

@@ -99,8 +99,17 @@ def _build(
             for title, members in groups
             if members and shown
         ),
-        gaps=tuple(gap for m in metrics for gap in _gaps(texts[m].label, m, rows)),
+        gaps=tuple(
+            gap
+            for m in metrics
+            for gap in _gaps(texts[m].label, m, [r for r in rows if _is_asked(r, texts[m])])
+        ),
     )
+
+
+def _is_asked(row: Mapping[str, Any], metric: MetricText) -> bool:
+    """Adversaries attack only metrics that may rank."""
+    return metric.is_ranked or not row["is_adversary"]
 
 
 def _column(name: str, metric: Mapping[str, Any], words: MetricText) -> Column:

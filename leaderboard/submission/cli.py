@@ -62,7 +62,7 @@ def freeze(
     added = freeze_datasets(names)
     for line in added:
         typer.echo(f"frozen: {line}")
-    typer.echo("Commit data/splits.lock.json and data/boards.lock.json." if added else "Unchanged.")
+    typer.echo("Commit data/splits.lock.json and data/boards.lock." if added else "Unchanged.")
 
 
 @_command

@@ -9,7 +9,7 @@ from typing import Any
 
 from leaderboard import layout
 from leaderboard.cases import split_name
-from leaderboard.config import Params, read_datasets, read_params
+from leaderboard.config import Params, read_board_lock, read_datasets, read_params
 from leaderboard.errors import PublishError
 from leaderboard.freeze import check_constants
 from leaderboard.inference.collect import CONTROLS, DATASET_FACTS
@@ -96,7 +96,7 @@ def _check_up_to_date(pipeline: str, remedy: str) -> None:
 
 
 def _check_constants(dataset: str, boards: tuple[Board, ...]) -> None:
-    found, lock = read_json(layout.constants(SUITE, dataset)), read_json(layout.BOARDS_LOCK)
+    found, lock = read_json(layout.constants(SUITE, dataset)), read_board_lock(dataset)
     for board in boards:
         check_constants(lock.get(board.id, {}), found.get(board.id, {}), board.id)
 

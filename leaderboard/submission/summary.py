@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from leaderboard import layout
+from leaderboard.config import read_board_locks
 from leaderboard.errors import TableError
 from leaderboard.inference.adversaries import RESOLUTION
 from leaderboard.io import read_json, read_scores
@@ -20,11 +21,11 @@ def print_scores(suite: str) -> None:
     paths = [path for path in paths if not path.name.endswith(".failures.csv")]
     if not paths:
         raise TableError(f"data/scores/{suite}: no score table. Run `dvc repro` or `make real`.")
-    lock = read_json(layout.BOARDS_LOCK)
+    lock = read_board_locks()
     rows = pd.concat([read_scores(path) for path in paths])
     table = Table("board", "metric", "entry", "mean", "units", "status", title=suite)
     for (board, metric, entry), group in rows.groupby(["board", "metric", "entry"]):
-        responders = lock.get(board, {}).get("responders")
+        responders = lock.get(str(board), {}).get("responders")
         chosen = group if responders is None else group[group["unit"].isin(responders)]
         values = chosen.groupby("unit")["value"].mean().dropna()
         mean = f"{METRICS[str(metric)].display(values.mean()):.3f}" if len(values) else ""

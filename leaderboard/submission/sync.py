@@ -62,7 +62,7 @@ def pipeline(name: str, entry: Entry, params: Params) -> str:
             boards = boards_of(entry, dataset, suite, params)
             if boards:
                 stages[f"predict-{dataset}"] = _predict(name, entry, suite, dataset, boards)
-                stages[f"score-{dataset}"] = _score(name, entry, suite, dataset, boards)
+                stages[f"score-{dataset}"] = _score(name, entry, suite, dataset)
     return HEADER + yaml.safe_dump({"stages": stages}, sort_keys=False, width=1000)
 
 
@@ -94,9 +94,7 @@ def _predict(
     }
 
 
-def _score(
-    name: str, entry: Entry, suite: str, dataset: str, boards: list[Board]
-) -> dict[str, Any]:
+def _score(name: str, entry: Entry, suite: str, dataset: str) -> dict[str, Any]:
     under = layout.tier_of(suite, entry.tier)
     deps = [
         "stages/score.py",
@@ -107,6 +105,7 @@ def _score(
         "leaderboard/tasks",
         layout.predictions(under, dataset, name).as_posix(),
         layout.truth(suite, dataset).as_posix(),
+        layout.board_lock(dataset).as_posix(),
     ]
     outs = [
         layout.scores(under, dataset, name),
@@ -126,7 +125,6 @@ def _score(
         "wdir": ROOT,
         "deps": deps,
         "params": [
-            {layout.BOARDS_LOCK.as_posix(): [board.id for board in boards]},
             {f"leaderboard/entries/{name}/entry.yaml": None},
         ],
         "outs": [out.as_posix() for out in outs],

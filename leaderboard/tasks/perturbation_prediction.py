@@ -165,13 +165,19 @@ def _observe(
 
 
 def _failures(
-    evidence: Sequence[Evidence], _board: Board, _constants: Mapping[str, Any]
+    evidence: Sequence[Evidence], _board: Board, constants: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """List the genes that truly move most in every unit, with true and predicted shift."""
+    """List the genes that truly move most in every unit, with true and predicted shift.
+
+    Of responders only: elsewhere the genes that move most are those that noise moves most.
+    """
+    responders = set(constants.get("responders", ()))
     rows = []
     for item in evidence:
         moments, predicted = _read(item)
         for unit, members in moments.units().items():
+            if unit not in responders:
+                continue
             parts = unit_parts(moments, predicted, members)
             true = np.mean([p.truth - p.control_truth for p in parts], axis=0)
             said = np.mean([p.predicted - p.control_input for p in parts], axis=0)
