@@ -65,15 +65,16 @@ class Tracker:
         from mlflow.data.code_dataset_source import CodeDatasetSource  # noqa: PLC0415
         from mlflow.data.meta_dataset import MetaDataset  # noqa: PLC0415
 
-        with self._mlflow.start_run(run_name=name, nested=True, log_system_metrics=True) as run:
+        tags = {"inputs_sha256": dataset["sha256"], "split_sha256": dataset["split_sha256"]}
+        with self._mlflow.start_run(
+            run_name=name, nested=True, tags=tags, log_system_metrics=True
+        ) as run:
             self._mlflow.log_params(dict(params))
             source = CodeDatasetSource(tags={"path": "data/cases"})
             data = MetaDataset(  # type: ignore[abstract]
                 source, name=dataset["name"], digest=dataset["digest"]
             )
             self._mlflow.log_input(data, context="inputs")
-            self._mlflow.set_tag("inputs_sha256", dataset["sha256"])
-            self._mlflow.set_tag("split_sha256", dataset["split_sha256"])
 
             def log(name: str, value: float, step: int) -> None:
                 self._mlflow.log_metric(name, value, step=step)

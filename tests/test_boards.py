@@ -81,6 +81,26 @@ def test_every_board_has_its_adversaries_and_refuses_the_one_without_numbers(
         assert rows["reason"].str.contains("finite|NaN").all(), item.board.id
 
 
+def test_the_oracle_scores_at_the_ceiling_of_every_simulated_board(
+    boards: list[BoardEvidence],
+) -> None:
+    """On the scale from floor to ceiling, whose interval is that of the ceiling over units."""
+    table = []
+    for item in (item for item in boards if item.suite == "known_truth"):
+        for name, metric in item.constants["metrics"].items():
+            if not METRICS[name].is_ranked or not metric["trusted"]:
+                continue
+            span = metric["ceiling"] - metric["floor"]
+            oracle = float(unit_means(item, name)["oracle"])
+            within = metric["ceiling_low"] - ROUNDING <= oracle <= metric["ceiling_high"] + ROUNDING
+            scaled = (oracle - metric["floor"]) / span
+            table.append((item.board.id, name, oracle, metric["ceiling"], scaled, within))
+            # The oracle also knows the depth and donor of the very cells; draws know neither.
+            assert within or scaled == pytest.approx(1.0, abs=0.015), table[-1]
+    columns = ["board", "metric", "oracle", "ceiling", "scaled", "within"]
+    sys.stdout.write(pd.DataFrame(table, columns=columns).to_string() + "\n")
+
+
 def test_simulated_boards_put_floor_below_baseline_below_oracle(
     boards: list[BoardEvidence],
 ) -> None:

@@ -134,6 +134,10 @@ def draw_network(rng: np.random.Generator, log_rate: Genes, law: NetworkLaw) -> 
     eligible = np.flatnonzero((log_rate > low) & (log_rate < high))
     if n > len(eligible):
         raise ConfigError(f"{n} regulators need more genes than {n_genes}: raise `genes`.")
+    if law.modules > n:
+        raise ConfigError(
+            f"{law.modules} modules need as many regulators, not {n}: lower `modules`."
+        )
     regulators = np.sort(rng.choice(eligible, n, replace=False))
     module = rng.permutation(np.arange(n) % law.modules)
     sign = np.where(rng.random(n) < law.activators, 1.0, -1.0)

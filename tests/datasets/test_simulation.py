@@ -96,6 +96,7 @@ def test_another_seed_gives_other_counts(name: str, tmp_path: Path) -> None:
         ({"seed": None}, "seed is None, not a number of type int"),
         ({"genes": 60.5}, "genes is 60.5"),
         ({"donor_sd": True}, "donor_sd is True"),
+        ({"modules": 500}, "500 modules need as many regulators"),
     ],
 )
 def test_a_parameter_that_is_unknown_or_no_number_is_refused(
