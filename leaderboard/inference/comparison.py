@@ -89,7 +89,7 @@ def _reaches_ceiling(values: Any, frozen: Mapping[str, Any], metric: Metric) -> 
 
 def _with_failed(table: pd.DataFrame, evidence: BoardEvidence, metric: Metric) -> pd.DataFrame:
     """Give a failed entry the worse of the floor and the lowest complete entry on every unit."""
-    failed = evidence.failed
+    failed = [n for n in evidence.failed if (n, metric.name) in evidence.entry_rows]
     if not failed or table.empty:
         return table
     floor = evidence.constants["metrics"][metric.name]["floor"]

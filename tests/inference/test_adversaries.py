@@ -110,6 +110,22 @@ def test_a_refused_adversary_wins_nothing_though_failed_entries_get_values() -> 
     assert found["metrics"]["macro_f1"]["duels"] == []
 
 
+def test_a_refused_adversary_gets_no_value_on_a_metric_that_it_was_not_asked() -> None:
+    """A pooled metric also looks up its cells, which an adversary without rows does not have."""
+    item = evidence(usual() | {"gamer": "PredictionError: NaN"})
+    rows = score_rows(item.board, "rare_recall", usual())
+    shown = dict(item.constants["metrics"], rare_recall=item.constants["metrics"]["macro_f1"])
+    both = replace(
+        with_adversary(item),
+        scores=pd.concat([item.scores, rows]),
+        constants={**item.constants, "metrics": shown},
+    )
+    found = build_standings(both, None)
+    cell = next(r for r in found["rows"] if r["entry"] == "gamer")["metrics"]["rare_recall"]
+    assert cell["value"] is None
+    assert cell["reason"] == "adversaries attack only metrics that may rank"
+
+
 def test_a_model_above_the_baselines_is_no_adversary() -> None:
     assert build_standings(evidence(usual()), None)["metrics"]["macro_f1"]["duels"] == []
 
