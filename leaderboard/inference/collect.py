@@ -18,7 +18,7 @@ from leaderboard.spec import Board
 
 RECOMPUTED = "known_truth"
 CONTROLS = "controls"
-GATE = ("responders", "weak", "noise")
+GATE = ("responders", "weak", "noise", "reliability")
 DATASET_FACTS = "_dataset.json"
 """In ``leaderboard/results/<dataset>``: contract report, composition and audit, as published."""
 

@@ -12,15 +12,19 @@ GROUPED = Board(
     unit="perturbation", context="cell_line",
 )  # fmt: skip
 DEALT = replace(GROUPED, split="random", matches="perturbation")
+GATE = {
+    "responders": ["A"], "weak": ["B"], "noise": ["C"],
+    "reliability": {"A": 0.9, "B": 0.4, "C": 0.0},
+}  # fmt: skip
 LOCK = {
-    GROUPED.id: {"responders": ["A"], "weak": ["B"], "noise": ["C"], "target_sum": 7.0},
+    GROUPED.id: {**GATE, "target_sum": 7.0},
     DEALT.id: {"target_sum": 8.0},
 }
 
 
 def test_the_gate_is_that_of_the_board_it_matches_and_nothing_else() -> None:
     assert DEALT.grouped_id == GROUPED.id == "screen-perturbation_prediction-perturbation-k562"
-    assert gate_of_twin(DEALT, LOCK) == {"responders": ["A"], "weak": ["B"], "noise": ["C"]}
+    assert gate_of_twin(DEALT, LOCK) == GATE
 
 
 @pytest.mark.parametrize("board", [GROUPED, replace(DEALT, matches="donor"), DEALT])
