@@ -172,7 +172,7 @@ def _unranked(
     errors = sorted({f"{f['check']}" for f in evidence.findings if f["severity"] == "error"})
     if errors:
         reasons.append(f"the audit found errors: {', '.join(errors)}")
-    if not trusted:
+    if not trusted and not evidence.board.is_random:
         ranked = [m for m in metrics if METRICS[m].is_ranked]
         reasons += [f"{metrics[m]['label']}: {metrics[m]['reason']}" for m in ranked]
     return reasons
