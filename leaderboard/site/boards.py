@@ -85,7 +85,7 @@ class BoardPage:
         if not self.reasons:
             return ""
         more = len(self.reasons) - 1
-        return self.reasons[0] + (
+        return text.first_words(self.reasons[0]) + (
             f"; {text.plural(more, 'more reason')} on its page" if more else ""
         )
 

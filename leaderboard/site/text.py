@@ -1,6 +1,7 @@
 """Every number and word that a page prints is written here, and nowhere else."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 MINUS = "\N{MINUS SIGN}"
@@ -159,6 +160,17 @@ def listing(names: Sequence[str], most: int = 6) -> str:
     if len(shown) < 2:
         return "".join(shown)
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def first_words(sentence: str, most: int = 90) -> str:
+    """Cut a sentence between two words, for a table; its own page has it whole.
+
+    Examples
+    --------
+    >>> first_words("the file does not hold real cells", 20), first_words("short", 20)
+    ('the file does not…', 'short')
+    """
+    return textwrap.shorten(sentence, most, placeholder=ELLIPSIS)
 
 
 def unit_word(unit: str, n: int) -> str:
