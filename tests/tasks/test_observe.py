@@ -87,7 +87,10 @@ def test_the_top_genes_of_the_failure_table_are_those_that_move_most(
     screen_case: Case, screen_board: Board
 ) -> None:
     evidence = evidence_of(screen_case, truth_as_prediction(screen_case))
-    table = PERTURBATION.failures([evidence], screen_board, {})
+    units = sorted(screen_case.truth.loc[screen_case.truth["role"] == "test", "unit"].unique())
+    assert PERTURBATION.failures([evidence], screen_board, {}).empty
+    table = PERTURBATION.failures([evidence], screen_board, {"responders": units[1:]})
+    assert set(table["unit"]) == set(units[1:])
     assert set(table["kind"]) == {"top_gene"}
     assert not set(table["subject"]) & set(SINGLES)
     for _, rows in table.groupby("unit"):
