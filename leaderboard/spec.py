@@ -254,6 +254,8 @@ class Metric:
     """Whether a perfect predictor reproduces the truth, or misses the sampling noise in it."""
     is_ranked: bool = False
     """A new metric is shown but moves no rank until a release turns this on."""
+    compares: bool = False
+    """Whether the truths of other perturbations enter the value."""
     needs_control: bool = False
     """Undefined where a context has fewer than 100 control cells."""
     is_pooled: bool = False

@@ -62,5 +62,6 @@ METRIC = Metric(
     floor=0.5,
     ceiling="noise",
     is_ranked=True,
+    compares=True,
     needs_control=True,
 )

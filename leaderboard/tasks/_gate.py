@@ -179,21 +179,38 @@ def _scores(
     """
     ranked = [m for m in metrics if m.is_ranked]
     test = [row for rows in scored.values() for row in rows]
-    truths = {
-        row: draw_truths(fold.moments, row, N_SPLITS, np.random.default_rng([fold.number, row, 1]))
-        for row in test
+    perfect = {
+        kind: _draws(fold, test, with_relatives=kind) for kind in {m.compares for m in metrics}
     }
     for split in range(N_SPLITS):
         halves = _halves(fold, split)
         for name, profiles in _half_predictors(fold, test, halves[1]).items():
             for metric, unit, value in _values(fold, scored, profiles, ranked, halves[0]):
                 yield metric, unit, split, name, value
-        perfect = {row: truths[row][split] for row in test}
-        asked = metrics if split < N_DRAWS_SHOWN else ranked
-        for metric, unit, value in _values(fold, scored, perfect, asked, None):
-            yield metric, unit, split, "perfect", value
+        for kind, truths in perfect.items():
+            asked = [
+                m for m in (metrics if split < N_DRAWS_SHOWN else ranked) if m.compares == kind
+            ]
+            drawn = {row: truths[row][split] for row in test}
+            for metric, unit, value in _values(fold, scored, drawn, asked, None):
+                yield metric, unit, split, "perfect", value
     for metric, unit, value in _values(fold, scored, _controls(fold, test), metrics, None):
         yield metric, unit, 0, "floor", value
+
+
+def _draws(
+    fold: FoldStatistics, rows: Sequence[int], *, with_relatives: bool
+) -> dict[int, Float[np.ndarray, "draws genes"]]:
+    return {
+        row: draw_truths(
+            fold.moments,
+            row,
+            N_SPLITS,
+            np.random.default_rng([fold.number, row, 1]),
+            with_relatives=with_relatives,
+        )
+        for row in rows
+    }
 
 
 def _half_predictors(

@@ -122,6 +122,61 @@ def test_genes_without_variance_are_known_exactly() -> None:
     np.testing.assert_array_equal(exact, np.tile(moments.mean[row], (3, 1)))
 
 
+def screen_of_relatives(seed: int) -> Simulated:
+    """Ten strong perturbations, and a weak relative of each: the same shift, a quarter as far.
+
+    The noisy mean of a weak one is often farther from its own truth than that of its relative.
+    """
+    moments, truth = simulate(seed, n=25)
+    rng = np.random.default_rng([seed, 2])
+    n = N_PERTURBATIONS // 2
+    strong = (rng.random((n, N_GENES)) < 0.15) * rng.normal(scale=0.8, size=(n, N_GENES))
+    shifts = np.vstack([np.zeros((2, N_GENES)), strong, 0.25 * strong])
+    related = truth[0] + shifts
+    return replace(moments, mean=moments.mean - truth + related), related
+
+
+def discrimination(moments: Moments, profiles: dict[int, np.ndarray]) -> np.ndarray:
+    """Share of others that are farther, by cosine of shifts from the true base, by group."""
+    rows = moments.rows("train") + moments.rows("test")
+    base = moments.mean[:2].mean(axis=0)
+    shifts = moments.mean[rows] - base
+    shifts /= np.linalg.norm(shifts, axis=1, keepdims=True)
+    found = []
+    for row, drawn in profiles.items():
+        near = (np.atleast_2d(drawn) - base) @ shifts.T
+        own = near[:, [rows.index(row)]]
+        found.append((near < own).sum(axis=1).mean() / (len(rows) - 1))
+    return np.array(found)
+
+
+def test_draws_with_relatives_are_mistaken_for_them_as_often_as_the_truth_is() -> None:
+    by_screen = []
+    for seed in range(12):
+        moments, truth = screen_of_relatives(seed)
+        test, rng = moments.rows("test"), np.random.default_rng(seed)
+        profiles = [
+            {row: truth[row] for row in test},
+            {row: draw_truths(moments, row, 20, rng, with_relatives=True) for row in test},
+            {row: draw_truths(moments, row, 20, rng) for row in test},
+        ]
+        by_screen.append([discrimination(moments, p).mean() for p in profiles])
+    true, with_relatives, without = np.array(by_screen).T
+    assert true.mean() < 0.99
+    assert without.mean() - true.mean() > 5 * stats.sem(without - true)
+    assert abs(with_relatives - true).mean() < 0.4 * abs(without - true).mean()
+
+
+def test_relatives_change_nothing_where_perturbations_have_nothing_in_common() -> None:
+    moments, _ = simulate(7, share=0.0)
+    row = moments.rows("test")[0]
+    one, other = (
+        draw_truths(moments, row, 5, np.random.default_rng(0), with_relatives=w)
+        for w in (False, True)
+    )
+    np.testing.assert_allclose(one, other)
+
+
 def test_draws_follow_the_seed() -> None:
     moments, _ = simulate(3)
     row = moments.rows("test")[0]
