@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -90,6 +91,19 @@ def trust() -> None:
     from leaderboard.submission.summary import print_trust  # noqa: PLC0415
 
     print_trust()
+
+
+@_command
+def boards(
+    readme: Annotated[Path | None, typer.Option(help="A file whose table to renew.")] = None,
+) -> None:
+    """Print every board in a line of Markdown, or put them into README."""
+    from leaderboard.submission.readme import board_table, update_readme  # noqa: PLC0415
+
+    if readme is None:
+        typer.echo(board_table())
+    else:
+        typer.echo(f"{readme}: {'renewed' if update_readme(readme) else 'unchanged'}.")
 
 
 @_command

@@ -45,7 +45,7 @@ def print_adversaries() -> int:
         title="built to game a score",
     )  # fmt: skip
     beaten = 0
-    for standings in _standings():
+    for standings in read_standings():
         for name, metric in standings["metrics"].items():
             if not METRICS[name].is_ranked or standings["board"]["is_random"]:
                 continue
@@ -73,7 +73,7 @@ def print_adversaries() -> int:
 def print_trust() -> None:
     """Print which metrics that may rank each board trusts, and why not."""
     table = Table("board", "units", "metric", "floor", "ceiling", "ranks", "why not", title="trust")
-    for standings in _standings():
+    for standings in read_standings():
         units = [len(standings["constants"].get(k, ())) for k in ("responders", "weak", "noise")]
         counts = " / ".join(map(str, units)) if any(units) else ""
         for name, metric in standings["metrics"].items():
@@ -85,7 +85,8 @@ def print_trust() -> None:
     Console(width=230).print(table)
 
 
-def _standings() -> list[dict[str, Any]]:
+def read_standings() -> list[dict[str, Any]]:
+    """Read the standings of every board, in the order of ids."""
     paths = sorted(layout.STANDINGS.glob("*.json"))
     if not paths:
         raise TableError(
