@@ -37,10 +37,7 @@ def read_truths(suite: str, board: Board) -> list[FoldTruth]:
 
 
 def _read_truth(board: Board, fold: int, folder: Path) -> FoldTruth:
-    groups = moments = None
-    if (folder / "moments.parquet").is_file():
-        groups = read_parquet(folder / "groups.parquet")
-        moments = read_parquet(folder / "moments.parquet")
+    groups, moments = (_optional(folder / f"{name}.parquet") for name in ("groups", "moments"))
     return FoldTruth(
         fold=fold,
         folder=folder,
@@ -49,6 +46,10 @@ def _read_truth(board: Board, fold: int, folder: Path) -> FoldTruth:
         moments=moments,
         shared=TASKS[board.task].share(groups, moments),
     )
+
+
+def _optional(path: Path) -> pd.DataFrame | None:
+    return read_parquet(path) if path.is_file() else None
 
 
 def read_evidence(

@@ -197,7 +197,7 @@ def _predict_fold(
     with tracker.fold(f"{name} {facts['name']} seed {item.seed}", logged, facts) as (run_id, log):
         started = time.time()
         run = _context(plan, model, item, log)
-        asked = (inputs.copy(), case.queries)
+        asked = (shown_to(inputs, model, TASKS[item.board.task]), case.queries)
         result = _answer(model, parameters, asked, TASKS[item.board.task], run)
         seconds = round(time.time() - started, 3)
         log("seconds", seconds, 0)
@@ -209,6 +209,14 @@ def _predict_fold(
         write_parquet(layout.cells_of(target), result.cells)
     write_parquet(target, result.table)
     return record
+
+
+def shown_to(inputs: "AnnData", model: Model, task: Task) -> "AnnData":
+    """Copy the inputs, without the labels that scores use unless the model declares to use them."""
+    shown = inputs.copy()
+    if task.hides_labels and not model.uses_labels:
+        shown.obs = shown.obs.drop(columns=[c for c in task.hides_labels if c in shown.obs])
+    return shown
 
 
 def _context(plan: Plan, model: Model, item: _Fold, log: Log) -> RunContext:

@@ -127,6 +127,8 @@ class Splitter:
     cells are held out."""
     strata: Callable[[pd.DataFrame, pd.DataFrame, str], pd.DataFrame] | None = None
     """From ``obs``, the rows of ``assign`` and the unit column to rows ``fold unit stratum``."""
+    holds_out: bool = True
+    """Whether a fold keeps cells back; if not, all of them are inputs and have the role test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,8 @@ class Case:
     moments: pd.DataFrame | None = None
     """Perturbation: ``gene`` and, for group k of ``groups``, ``mean:k`` and ``variance:k``."""
     groups: pd.DataFrame | None = None
-    """Perturbation: ``role perturbation context unit n``, one row a group of cells."""
+    """Perturbation: ``role perturbation context unit n``, one row a group of cells. Other tasks:
+    what scoring needs besides ``truth``, a table of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,6 +334,33 @@ class CellSampler(Protocol):
         ...
 
 
+@runtime_checkable
+class Integrator(Protocol):
+    """Places all cells where batches mix and types stay apart."""
+
+    def embed(self, inputs: AnnData, run: RunContext) -> pd.DataFrame:
+        """Return ``cell_id d0 d1 ...``, one row a cell; fewer than 1,024 dimensions."""
+        ...
+
+
+@runtime_checkable
+class EdgeScorer(Protocol):
+    """Ranks directed edges from regulators to targets."""
+
+    def score_edges(self, inputs: AnnData, queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
+        """Return ``regulator target weight``; ``queries`` holds ``gene is_regulator``."""
+        ...
+
+
+@runtime_checkable
+class ModalityPredictor(Protocol):
+    """Predicts the surface proteins of every test cell from its RNA."""
+
+    def predict_proteins(self, inputs: AnnData, run: RunContext) -> pd.DataFrame:
+        """Return ``cell_id`` + every protein, in the unit of ``inputs.obsm["protein"]``."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What a model says about one fold."""
@@ -370,6 +400,8 @@ class Task:
     """Metrics by which a board's table may be sorted; it is sorted by the first trusted one."""
     declared_baselines: tuple[str, ...]
     """Entries that a verdict is judged against, where they ran."""
+    hides_labels: tuple[str, ...] = ()
+    """``obs`` columns of the inputs that only models with ``uses_labels`` are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -384,8 +416,11 @@ class Model:
     sees_truth: bool = False
     """Control entries only: oracle and shuffled predictor."""
     is_adversary: bool = False
-    """Control entries only: built to game a metric; must not beat the best simple baseline."""
+    """Control entries only: built to game a metric; one that beats the best simple baseline shows
+    that the metric cannot be trusted there."""
     is_stochastic: bool = False
+    uses_labels: bool = False
+    """Integration: is shown the cell types that its scores use, and is flagged for it."""
     resources: tuple[str, ...] = ()
     """Keys of ``data/resources.yaml`` whose folders it reads: outside tables, no datasets. The
     suite ``known_truth`` is computed without a network, so such a model leaves it out."""

@@ -83,9 +83,9 @@ def _write(case: Case, inputs: Path, truth: Path) -> None:
         write_parquet(inputs / "queries.parquet", case.queries)
     if case.truth_counts is not None:
         write_h5ad(truth / "truth.h5ad", case.truth_counts)
-    if case.moments is not None and case.groups is not None:
-        write_parquet(truth / "moments.parquet", case.moments)
-        write_parquet(truth / "groups.parquet", case.groups)
+    for name, table in (("moments", case.moments), ("groups", case.groups)):
+        if table is not None:
+            write_parquet(truth / f"{name}.parquet", table)
 
 
 def _write_true_means(asked: _Asked, suite: str) -> None:

@@ -50,6 +50,8 @@ def check_roles(files: FoldFiles) -> Iterator[Finding]:
     unknown = cells[~cells.isin(files.obs.index)]
     yield finding(files, "roles", list(unknown), "cell(s) that the dataset does not hold")
     roles = ["train", "validation", "test"]
+    if not SPLITTERS[files.board.split].holds_out:
+        roles = ["test"]
     if files.board.context is not None:
         roles += ["control_input", "control_truth"]
     empty = sorted(set(roles) - set(files.roles["role"]))

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from leaderboard.models import MODELS
+from leaderboard.predict import shown_to
 from leaderboard.spec import Annotator, Case, Model, PerturbPredictor, RunContext
+from leaderboard.tasks import TASKS
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,6 +21,11 @@ CAPABILITY = {
     "cell_type_annotation": (Annotator, "annotate"),
     "perturbation_prediction": (PerturbPredictor, "predict"),
 }
+KEYS = {
+    "cell_type_annotation": ["cell_id"],
+    "perturbation_prediction": ["perturbation", "context", "statistic"],
+}
+"""The columns that name a row of a prediction."""
 SIZES: dict[str, dict[str, Any]] = {
     "logistic_regression": {"n_dims": 8},
     "nearest_centroid": {"n_dims": 8},
@@ -88,12 +95,20 @@ def ask(
     assert task in cases, f"add a tiny case of {task} to tests/plugins/conftest.py"
     case, truth = cases[task]
     inputs = case.inputs.copy() if inputs is None else inputs
-    run = run_of(model, truth, seed)
-    if case.queries is None:
-        labels: pd.DataFrame = adapter_of(model).annotate(inputs, run)
-        return labels
-    profiles: pd.DataFrame = adapter_of(model).predict(inputs, case.queries.copy(), run)
-    return profiles
+    inputs = shown_to(inputs, model, TASKS[task])
+    asked = [inputs] if case.queries is None else [inputs, case.queries.copy()]
+    answer = getattr(adapter_of(model), CAPABILITY[task][1])
+    table: pd.DataFrame = answer(*asked, run_of(model, truth, seed))
+    return table
+
+
+def asked_of(task: str, case: Case) -> tuple[pd.DataFrame, list[str]]:
+    """Return the keys that a prediction must answer and the names that it may use."""
+    if task == "cell_type_annotation":
+        labels = case.inputs.obs["cell_type"].dropna().astype(str)
+        return case.truth[["cell_id"]], sorted(labels.unique())
+    assert case.queries is not None, f"say here what {task} asks for"
+    return case.queries, list(map(str, case.inputs.var_names))
 
 
 def numbers_and_text(table: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, np.ndarray]:

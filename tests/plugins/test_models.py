@@ -15,10 +15,12 @@ from leaderboard.tasks import TASKS
 from leaderboard.tasks._answers import check_cells
 from tests.plugins._asking import (
     CAPABILITY,
+    KEYS,
     REFUSED,
     Cases,
     adapter_of,
     ask,
+    asked_of,
     numbers_and_text,
     pairs,
     run_of,
@@ -65,13 +67,8 @@ def answer(model: Model, task: str, cases: Cases) -> Any:
 
 @pairs(but=REFUSED)
 def test_a_model_answers_validly(cases: Cases, model: Model, task: str) -> None:
-    case, _ = cases[task]
     found = answer(model, task, cases)
-    keys, names = case.queries, list(map(str, case.inputs.var_names))
-    if keys is None:
-        keys = case.truth[["cell_id"]]
-        names = sorted(case.inputs.obs["cell_type"].dropna().astype(str).unique())
-    TASKS[task].check_prediction(found.table, keys, names)
+    TASKS[task].check_prediction(found.table, *asked_of(task, cases[task][0]))
     assert (found.cells is not None) == (task in CAPABILITY and model in SAMPLERS)
 
 
@@ -113,7 +110,7 @@ def test_a_model_that_draws_nothing_ignores_the_order_of_cells(
 ) -> None:
     case, _ = cases[task]
     order = np.random.default_rng(1).permutation(case.inputs.n_obs)
-    keys = ["cell_id"] if case.queries is None else ["perturbation", "context", "statistic"]
+    keys = KEYS[task]
     text, values = numbers_and_text(ask(model, task, cases), keys)
     permuted = ask(model, task, cases, inputs=case.inputs[order].copy())
     permuted_text, permuted_values = numbers_and_text(permuted, keys)

@@ -42,6 +42,7 @@ def column_of(splitter: Splitter) -> str:
 
 
 COLUMN = [s for s in SPLITTERS.values() if s.column(line_for(s)) is not None]
+HOLDING_OUT = [s for s in SPLITTERS.values() if s.holds_out]
 BY_GROUP = [s for s in COLUMN if column_of(s) != "perturbation"]
 ONCE = [s for s in COLUMN if s.name != "combination"]
 

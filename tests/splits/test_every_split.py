@@ -12,6 +12,7 @@ from leaderboard.splits import SPLITTERS
 from tests.splits._obs import (
     COLUMN,
     CONTROL_ROLES,
+    HOLDING_OUT,
     ONCE,
     SIDES,
     assign,
@@ -27,6 +28,7 @@ from tests.splits._obs import (
 
 any_splitter = each(SPLITTERS.values())
 column_splitter = each(COLUMN)
+holding_out = each(HOLDING_OUT)
 
 
 @column_splitter
@@ -80,7 +82,7 @@ def test_every_cell_is_tested_at_most_once(splitter: Splitter, groups: int, seed
     assert not roles[roles["role"] == "test"].duplicated("cell_id").any()
 
 
-@any_splitter
+@holding_out
 @given(groups=n_groups, seed=seeds)
 def test_every_fold_has_training_validation_and_test_cells(
     splitter: Splitter, groups: int, seed: int
@@ -114,7 +116,7 @@ def test_columns_that_a_split_does_not_name_do_not_move_it(splitter: Splitter) -
     pd.testing.assert_frame_equal(assign(splitter, other), assign(splitter, obs))
 
 
-@any_splitter
+@holding_out
 @pytest.mark.parametrize("groups", [2, 12])
 def test_a_seed_gives_the_same_split_again_and_seeds_differ(
     splitter: Splitter, groups: int
@@ -144,7 +146,7 @@ def test_rows_are_sorted_by_fold_and_cell(splitter: Splitter) -> None:
     )
 
 
-@any_splitter
+@holding_out
 @given(groups=n_groups, seed=seeds)
 def test_controls_are_halved_by_context_alike_in_every_fold_and_never_tested(
     splitter: Splitter, groups: int, seed: int
@@ -163,6 +165,15 @@ def test_controls_are_halved_by_context_alike_in_every_fold_and_never_tested(
     n = pd.crosstab(obs.loc[halves["cell_id"], context].to_numpy(), halves["role"].to_numpy())
     assert set(n["control_input"] - n["control_truth"]) <= {0, 1}
     assert set(n.index) == set(obs[context])
+
+
+@each(s for s in SPLITTERS.values() if not s.holds_out)
+def test_a_split_that_holds_nothing_out_tests_every_cell_once(splitter: Splitter) -> None:
+    obs = make_obs(6, 0)
+    roles = assign(splitter, obs)
+    assert list(roles["cell_id"]) == sorted(obs.index)
+    assert set(roles["role"]) == {"test"}
+    assert set(roles["fold"]) == {0}
 
 
 def test_the_halves_of_controls_do_not_depend_on_the_other_cells() -> None:
