@@ -104,16 +104,17 @@ def build_atlas(seed: int = 0) -> "AnnData":
 
 
 PROTEINS = ("G000", "G008", "P1", "P2", "P3")
-"""The first two are named after a gene; the last differs between no types."""
+"""The first two are named after the gene they follow; the last follows one and no type."""
 
 
 def build_proteins(seed: int = 0) -> "AnnData":
-    """The atlas with 5 proteins in log units that follow the type, and what they are expected."""
+    """The atlas with 5 proteins in log units, as measured and as expected."""
     adata = build_atlas(seed)
     rng = np.random.default_rng([seed, 1])
     level = rng.normal(2.0, 1.0, (3, len(PROTEINS)))
     level[:, -1] = 1.0
     expected = level[pd.Categorical(adata.obs["cell_type"]).codes]
+    expected[:, [0, 1, 4]] += 0.4 * np.log1p(adata[:, ["G000", "G008", "G030"]].X.toarray())
     noisy = expected + rng.normal(0.0, 0.4, expected.shape)
     adata.obsm["protein"] = noisy.astype(np.float32)
     adata.obsm["protein_mean"] = expected.astype(np.float32)
