@@ -203,5 +203,5 @@ TASK = Task(
     failures=_failures,
     freeze=freeze,
     ranked_order=("pearson_per_protein",),
-    declared_baselines=("mean-protein", "ridge-protein"),
+    declared_baselines=("mean-protein", "ridge-protein", "type-mean-protein"),
 )
