@@ -43,10 +43,10 @@ def proteins_of(adata: "AnnData", board: Board) -> Proteins:
     """Return the proteins of all cells in the unit that the board's line declares.
 
     ``log`` takes the values as they are. ``clr`` takes counts of antibodies as log1p(count / g), g
-    the geometric mean of count + 1 over all proteins of the cell (Stoeckius et al. 2017,
-    doi:10.1038/nmeth.4380, in the form that Seurat gave it; so were the data of the Open Problems
-    competition normalised). It needs nothing but the cell itself, so no cell's proteins can reach
-    another's, in any split.
+    the geometric mean of count + 1 over all proteins of the cell: centred log ratios (Stoeckius et
+    al. 2017, doi:10.1038/nmeth.4380) in the form in which the Open Problems competition gave its
+    proteins. It needs nothing but the cell itself, so no cell's proteins can reach another's, in
+    any split, and nothing has to be fitted.
 
     Raises
     ------
