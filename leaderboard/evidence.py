@@ -88,7 +88,7 @@ def _check(
     constants: Mapping[str, Any],
 ) -> None:
     asked = truth.table[truth.table["role"] == "test"]
-    names = constants.get("classes", ())
+    names = constants.get("proteins", constants.get("classes", ()))
     if truth.moments is not None:
         asked = asked[["perturbation", "context"]].drop_duplicates()
         names = list(truth.moments["gene"])

@@ -56,6 +56,10 @@ class BoardLine:
     """What a cell's counts are divided by: its panel total or ``total_counts_all_genes``."""
     cells: int = 0
     """Perturbation boards: cells of every query that a model may draw besides its mean; 0: none."""
+    protein_unit: Literal["", "log", "clr"] = ""
+    """Modality boards: the unit of the proteins, for models and scores alike. ``log``: the dataset
+    holds log units, taken as they are. ``clr``: it holds antibody counts, taken as centred log
+    ratios (``tasks._modality``)."""
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Keeps the cells whose ``obs`` columns have one of the values listed; empty keeps all."""
     variant: str = ""
@@ -237,6 +241,16 @@ class PerturbationUnit:
     """Squared standard error of ``singles``."""
     cells: Any = None
     """What metrics of predicted cells need (``metrics._cells.CellSample``); None if none given."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModalityUnit:
+    """True and predicted proteins of the test cells of one unit, in the unit of the board."""
+
+    predicted: Float[np.ndarray, "cells proteins"]
+    truth: Float[np.ndarray, "cells proteins"]
+    label: Shaped[np.ndarray, " cells"]
+    """Cell types; empty text where a cell has none."""
 
 
 @dataclass(frozen=True, kw_only=True)

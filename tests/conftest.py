@@ -103,6 +103,25 @@ def build_atlas(seed: int = 0) -> "AnnData":
     return AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)), obs=obs, var=var)
 
 
+PROTEINS = ("G000", "G008", "P1", "P2", "P3")
+"""The first two are named after the gene they follow; the last follows one and no type."""
+
+
+def build_proteins(seed: int = 0) -> "AnnData":
+    """The atlas with 5 proteins in log units, as measured and as expected."""
+    adata = build_atlas(seed)
+    rng = np.random.default_rng([seed, 1])
+    level = rng.normal(2.0, 1.0, (3, len(PROTEINS)))
+    level[:, -1] = 1.0
+    expected = level[pd.Categorical(adata.obs["cell_type"]).codes]
+    expected[:, [0, 1, 4]] += 0.4 * np.log1p(adata[:, ["G000", "G008", "G030"]].X.toarray())
+    noisy = expected + rng.normal(0.0, 0.4, expected.shape)
+    adata.obsm["protein"] = noisy.astype(np.float32)
+    adata.obsm["protein_mean"] = expected.astype(np.float32)
+    adata.uns["protein_names"] = np.array(PROTEINS)
+    return adata
+
+
 SINGLES = [f"G{i:03d}" for i in range(18)]
 """The first 12 move 8 genes each, the others move none."""
 STRONG = SINGLES[:12]
@@ -199,6 +218,34 @@ def screen_case(screen: "AnnData", screen_roles: pd.DataFrame, screen_board: Boa
 
 
 @pytest.fixture(scope="session")
+def proteins() -> "AnnData":
+    return build_proteins()
+
+
+@pytest.fixture(scope="session")
+def proteins_board() -> Board:
+    return Board(
+        dataset="tiny", task="modality_prediction", split="donor", unit="donor_id",
+        protein_unit="log",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def proteins_roles(proteins: "AnnData", proteins_board: Board, rule: FoldRule) -> pd.DataFrame:
+    from leaderboard.cases import draw
+
+    return draw(proteins.obs, proteins_board, rule)[0]
+
+
+@pytest.fixture(scope="session")
+def proteins_case(proteins: "AnnData", proteins_roles: pd.DataFrame, proteins_board: Board) -> Case:
+    """Fold 0 of the modality board."""
+    from leaderboard.cases import build_case
+
+    return build_case(proteins, proteins_roles, proteins_board, 0, "test")
+
+
+@pytest.fixture(scope="session")
 def sampled_case(screen: "AnnData", screen_roles: pd.DataFrame, screen_board: Board) -> Case:
     """The same fold of a board that takes 20 cells a query."""
     from leaderboard.cases import build_case
@@ -211,9 +258,10 @@ def write_truth(case: Case, folder: Path) -> Path:
     from leaderboard.io import write_parquet
 
     write_parquet(folder / "truth.parquet", case.truth)
+    if case.groups is not None:
+        write_parquet(folder / "groups.parquet", case.groups)
     if case.queries is None or case.groups is None or case.moments is None:
         return folder
-    write_parquet(folder / "groups.parquet", case.groups)
     write_parquet(folder / "moments.parquet", case.moments)
     test = case.groups[case.groups["role"] == "test"]
     means = case.moments[[f"mean:{k}" for k in test.index]].T.to_numpy()
@@ -231,3 +279,8 @@ def atlas_truth(atlas_case: Case, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="session")
 def screen_truth(screen_case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_truth(screen_case, tmp_path_factory.mktemp("screen_truth"))
+
+
+@pytest.fixture(scope="session")
+def proteins_truth(proteins_case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_truth(proteins_case, tmp_path_factory.mktemp("proteins_truth"))

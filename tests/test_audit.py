@@ -42,6 +42,13 @@ def perturbation(
     return files_of(screen_board, screen_roles, screen, screen_case)
 
 
+@pytest.fixture
+def modality(
+    proteins: "AnnData", proteins_roles: pd.DataFrame, proteins_board: Board, proteins_case: Case
+) -> FoldFiles:
+    return files_of(proteins_board, proteins_roles, proteins, proteins_case)
+
+
 def audit(files: FoldFiles) -> list[Finding]:
     return [finding for check in CHECKS.values() for finding in check(files)]
 
@@ -51,7 +58,7 @@ def errors(files: FoldFiles) -> dict[str, Finding]:
     return {f.check: f for f in audit(files) if f.severity == "error"}
 
 
-@pytest.mark.parametrize("kind", ["annotation", "perturbation"])
+@pytest.mark.parametrize("kind", ["annotation", "perturbation", "modality"])
 def test_a_clean_case_has_findings_and_none_is_an_error(
     request: pytest.FixtureRequest, kind: str
 ) -> None:
@@ -60,8 +67,10 @@ def test_a_clean_case_has_findings_and_none_is_an_error(
     assert {f.severity for f in found} == {"ok"}
     assert all((f.board, f.fold, f.n, f.ids) == (files.board.id, 0, 0, ()) for f in found)
     of_other_boards = {
-        "annotation": {"controls", "combinations", "size"}, "perturbation": {"confounding"}
-    }  # fmt: skip
+        "annotation": {"controls", "combinations", "size"},
+        "perturbation": {"confounding"},
+        "modality": {"controls", "combinations", "size", "confounding"},
+    }
     assert {f.check for f in found} == set(CHECKS) - of_other_boards[kind]
 
 
@@ -210,7 +219,7 @@ def plant_uns(inputs: "AnnData") -> None:
         (plant_uns, "cell_type_of"),
     ],
 )
-@pytest.mark.parametrize("kind", ["annotation", "perturbation"])
+@pytest.mark.parametrize("kind", ["annotation", "perturbation", "modality"])
 def test_what_inputs_should_not_hold_is_caught(
     request: pytest.FixtureRequest, kind: str, plant: Plant, name: str
 ) -> None:
@@ -230,6 +239,21 @@ def test_a_test_cells_label_or_group_is_caught_by_the_labels_check(
     obs.loc[at, column] = obs[column].cat.categories[0]
     found = errors(annotation)["labels"]
     assert found.ids == (column,)
+
+
+def test_one_protein_of_one_test_cell_is_caught_by_the_labels_check(modality: FoldFiles) -> None:
+    row = np.flatnonzero(modality.inputs.obs["role"] == "test")[3]
+    modality.inputs.obsm["protein"][row, 2] = 0.0
+    found = errors(modality)
+    assert set(found) == {"labels"}
+    assert found["labels"].ids == ("obsm:protein",)
+
+
+def test_a_table_that_only_modality_inputs_may_hold_is_caught_elsewhere(
+    annotation: FoldFiles,
+) -> None:
+    annotation.inputs.obsm["protein"] = np.full((annotation.inputs.n_obs, 2), np.nan)
+    assert errors(annotation)["identifiers"].ids == ("obsm:protein",)
 
 
 def test_a_test_cell_that_truth_lacks_is_caught(annotation: FoldFiles) -> None:

@@ -14,9 +14,14 @@ SHOWN = {
         *("role", "perturbation", "context", "size_factor", "donor_id", "batch", "cell_type"),
         *("cell_line", "total_counts_all_genes"),
     },
+    "modality_prediction": {"role", "cell_type", "donor_id", "batch", "total_counts_all_genes"},
 }
 """What inputs may show, kept apart from the code that writes them, so that one checks the other."""
-SHOWN_UNS = {"perturbation_prediction": {"target_sum", "size_factor", "cells"}}
+SHOWN_PARTS: dict[str, dict[str, set[str]]] = {
+    "perturbation_prediction": {"uns": {"target_sum", "size_factor", "cells"}},
+    "modality_prediction": {"obsm": {"protein"}, "uns": {"protein_names", "protein_unit"}},
+}
+"""The same for what inputs hold besides counts and ``obs``, by place."""
 HIDDEN_FROM_TEST_CELLS = ("cell_type", "donor_id", "batch")
 SHOWN_OF_TEST_CELLS: dict[str, set[str]] = {}
 """What a task asks models to look at all the same."""
@@ -35,7 +40,7 @@ def check_identifiers(files: FoldFiles) -> Iterator[Finding]:
     )
     extra = sorted(set(map(str, files.inputs.obs.columns)) - SHOWN[files.board.task])
     for place in ("obsm", "obsp", "layers", "uns"):
-        known = SHOWN_UNS.get(files.board.task, set()) if place == "uns" else set()
+        known = SHOWN_PARTS.get(files.board.task, {}).get(place, set())
         extra += [f"{place}:{key}" for key in sorted(set(getattr(files.inputs, place)) - known)]
     extra += ["raw"] if files.inputs.raw is not None else []
     yield finding(files, "identifiers", extra, "column(s) beyond the whitelist")
@@ -51,6 +56,12 @@ def check_labels(files: FoldFiles) -> Iterator[Finding]:
         if column in files.inputs.obs
         and column not in allowed
         and files.inputs.obs.loc[is_test, column].notna().any()
+    ]
+    # Whatever else a cell holds besides its counts is asked for: a number there is the answer.
+    shown += [
+        f"obsm:{key}"
+        for key, values in files.inputs.obsm.items()
+        if np.isfinite(np.asarray(values, dtype=np.float64)[is_test]).any()
     ]
     yield finding(files, "labels", shown, "column(s) that show test cells")
     scored = files.truth[files.truth["role"] == "test"]

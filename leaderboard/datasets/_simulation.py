@@ -226,16 +226,16 @@ def write_counts(
     counts: sparse.csr_matrix,
     obs: pd.DataFrame,
     genes: pd.DataFrame,
-    proteins: pd.DataFrame | None = None,
+    proteins: Mapping[str, pd.DataFrame] | None = None,
 ) -> None:
-    """Write ``counts.h5ad``; ``proteins`` (cells x proteins) goes to ``obsm["protein"]``."""
+    """Write ``counts.h5ad``; each table of ``proteins`` (cells x proteins) becomes an ``obsm``."""
     from anndata import AnnData
 
     var = pd.DataFrame({"gene_id": genes["gene_id"].to_numpy()}, index=genes["gene"].to_numpy())
     adata = AnnData(counts, obs=obs, var=var)
-    if proteins is not None:
-        adata.obsm["protein"] = proteins.to_numpy(np.float32)
-        adata.uns["protein_names"] = proteins.columns.to_numpy(str)
+    for key, table in (proteins or {}).items():
+        adata.obsm[key] = table.to_numpy(np.float32)
+        adata.uns["protein_names"] = table.columns.to_numpy(str)
     adata.write_h5ad(folder / "counts.h5ad", compression="gzip", compression_opts=1)
 
 

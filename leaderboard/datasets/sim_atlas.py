@@ -94,7 +94,7 @@ def _simulate(folder: Path, parameters: Mapping[str, Any]) -> None:
     counts = draw_counts(rng["cells"], knobs, depth, state, expected, dispersion)
     table = pd.DataFrame(expected, columns=genes["gene"].to_numpy())
     proteins = _draw_proteins(rng["proteins"], table, states, state, knobs)
-    genes["has_protein"] = genes["gene"].isin(proteins.columns)
+    genes["has_protein"] = genes["gene"].isin(proteins["protein"].columns)
     write_counts(folder, counts, obs, genes, proteins)
     tables = {"network": network.edges(genes["gene"]), "gene": genes, "effects": effects}
     facts = {"parameters": asdict(knobs), "library": "lognormal, by batch alone"}
@@ -271,8 +271,8 @@ def _draw_proteins(
     states: pd.DataFrame,
     state: Int[np.ndarray, " cells"],
     knobs: Parameters,
-) -> pd.DataFrame:
-    """Surface proteins (cells x proteins), log units, named by their gene.
+) -> dict[str, pd.DataFrame]:
+    """Surface proteins (cells x proteins), log units, named by their gene; and without noise.
 
     A protein follows the log expected count of its gene in 10,000, with a slope of its own, a
     translation that depends on the type, and noise of the cell: no counts, so no dropout.
@@ -286,7 +286,8 @@ def _draw_proteins(
     cell_type = np.searchsorted(TYPES, states["cell_type"])
     mean = slope * log_expected[names].to_numpy() + translation[cell_type]
     noise = rng.normal(0.0, knobs.protein_noise, (len(state), knobs.proteins))
-    return pd.DataFrame(mean[state] + noise, columns=names)
+    expected_of_cell = pd.DataFrame(mean[state], columns=names)
+    return {"protein": expected_of_cell + noise, "protein_mean": expected_of_cell}
 
 
 SOURCE = Source(name="sim_atlas", read=read_counts, simulate=_simulate)

@@ -12,6 +12,7 @@ from leaderboard.models._inputs import (
     perturbation_prediction,
     test_cells,
 )
+from leaderboard.models._proteins import known_proteins, protein_names, protein_prediction
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -31,11 +32,16 @@ class Constant:
         rows = np.full((len(queries), inputs.n_vars), level)
         return perturbation_prediction(queries, rows, inputs.var_names)
 
+    def predict_proteins(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return one number for all proteins and cells."""
+        shape = int(test_cells(inputs).sum()), len(protein_names(inputs))
+        return protein_prediction(inputs, np.full(shape, known_proteins(inputs).mean()))
+
 
 MODEL = Model(
     name="constant",
     label="Constant (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
     load=Constant,
     is_adversary=True,
 )

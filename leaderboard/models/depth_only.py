@@ -11,8 +11,10 @@ from leaderboard.models._inputs import (
     control_profiles,
     fitted,
     perturbation_prediction,
+    test_cells,
     training_profiles,
 )
+from leaderboard.models._proteins import known_proteins, protein_prediction
 from leaderboard.profiles import size_factors
 from leaderboard.spec import Model, RunContext
 
@@ -28,10 +30,13 @@ class DepthOnly:
 
     def annotate(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
         """Return the commonest training label of every cell's bin, with shares of labels."""
+        return answer_by_bin(inputs, self._bins(inputs))
+
+    def _bins(self, inputs: "AnnData") -> np.ndarray:
         depth = size_factors(inputs.X, inputs.obs, "panel")
         inner = np.arange(1, self.n_bins) / self.n_bins
         edges = np.quantile(depth[fitted(inputs)], inner)
-        return answer_by_bin(inputs, np.searchsorted(edges, depth, side="right"))
+        return np.searchsorted(edges, depth, side="right")
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext) -> pd.DataFrame:
         """Return each context's control mean, scaled as all controls together fit training best."""
@@ -42,11 +47,18 @@ class DepthOnly:
         rows = scale * controls.loc[queries["context"]].to_numpy()
         return perturbation_prediction(queries, rows, inputs.var_names)
 
+    def predict_proteins(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return the mean proteins of the training cells of every cell's bin, of all if none."""
+        number, values = self._bins(inputs), known_proteins(inputs)
+        means = pd.DataFrame(values).groupby(number[fitted(inputs)]).mean()
+        means = means.reindex(range(self.n_bins)).fillna(pd.Series(values.mean(axis=0)))
+        return protein_prediction(inputs, means.to_numpy()[number[test_cells(inputs)]])
+
 
 MODEL = Model(
     name="depth_only",
     label="Depth only (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
     load=DepthOnly,
     is_adversary=True,
 )

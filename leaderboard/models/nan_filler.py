@@ -11,6 +11,7 @@ from leaderboard.models._inputs import (
     perturbation_prediction,
     test_cells,
 )
+from leaderboard.models._proteins import protein_names, protein_prediction
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -31,11 +32,16 @@ class NanFiller:
         nothing = np.full((len(queries), inputs.n_vars), np.nan)
         return perturbation_prediction(queries, nothing, inputs.var_names)
 
+    def predict_proteins(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return proteins that are not a number."""
+        shape = int(test_cells(inputs).sum()), len(protein_names(inputs))
+        return protein_prediction(inputs, np.full(shape, np.nan))
+
 
 MODEL = Model(
     name="nan_filler",
     label="NaN filler (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
     load=NanFiller,
     is_adversary=True,
 )

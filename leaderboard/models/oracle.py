@@ -6,7 +6,8 @@ import pandas as pd
 
 from leaderboard.io import read_parquet
 from leaderboard.models._inputs import annotation, perturbation_prediction
-from leaderboard.models._truth import true_labels, truth_folder
+from leaderboard.models._proteins import protein_prediction
+from leaderboard.models._truth import hidden_proteins, true_labels, truth_folder
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Oracle:
-    """True labels; exact expected profiles."""
+    """True labels; exact expected profiles; proteins before the noise of the cell."""
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return the true label of every test cell."""
@@ -28,11 +29,15 @@ class Oracle:
         profiles = means.loc[asked, list(inputs.var_names)].to_numpy()
         return perturbation_prediction(queries, profiles, inputs.var_names)
 
+    def predict_proteins(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        """Return the noise-free proteins of every test cell."""
+        return protein_prediction(inputs, hidden_proteins(inputs, run, "mean:"))
+
 
 MODEL = Model(
     name="oracle",
     label="Oracle (knows the truth)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
     load=Oracle,
     sees_truth=True,
     suites=("known_truth",),

@@ -7,7 +7,8 @@ import pandas as pd
 
 from leaderboard.io import read_parquet
 from leaderboard.models._inputs import annotation, control_profiles, perturbation_prediction
-from leaderboard.models._truth import true_labels, truth_folder
+from leaderboard.models._proteins import protein_prediction
+from leaderboard.models._truth import hidden_proteins, true_labels, truth_folder
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -15,17 +16,13 @@ if TYPE_CHECKING:
 
 
 class Shuffled:
-    """Keeps the label frequencies of every unit, or the sizes of a shift's effects."""
+    """Keeps the labels or proteins of every unit's cells, or the sizes of a shift's effects."""
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return the true labels of every unit's cells in random order."""
         truth = true_labels(inputs, run)
         rng = np.random.default_rng(run.seed)
-        shuffled = truth["label"].copy()
-        for unit in np.unique(truth["unit"]):
-            members = (truth["unit"] == unit).to_numpy()
-            shuffled[members] = rng.permutation(truth.loc[members, "label"].to_numpy())
-        return annotation(inputs, shuffled)
+        return annotation(inputs, truth["label"].to_numpy()[_dealt(truth["unit"], rng)])
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return control mean + the true shift of the query, its genes in random order."""
@@ -43,11 +40,26 @@ class Shuffled:
             rows.append(control + rng.permutation(truth - control))
         return perturbation_prediction(queries, np.stack(rows), inputs.var_names)
 
+    def predict_proteins(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        """Return the true proteins of another cell of the unit."""
+        unit = true_labels(inputs, run)["unit"]
+        other = _dealt(unit, np.random.default_rng(run.seed))
+        return protein_prediction(inputs, hidden_proteins(inputs, run, "true:")[other])
+
+
+def _dealt(unit: "pd.Series[str]", rng: np.random.Generator) -> np.ndarray:
+    """Return for every cell the position of the cell of its unit whose truth it is given."""
+    position = np.arange(len(unit))
+    for name in np.unique(unit):
+        members = np.flatnonzero(unit == name)
+        position[members] = rng.permutation(members)
+    return position
+
 
 MODEL = Model(
     name="shuffled",
     label="Shuffled truth",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
     load=Shuffled,
     sees_truth=True,
     is_stochastic=True,

@@ -6,7 +6,7 @@ from typing import Any
 
 from leaderboard.site import text
 from leaderboard.site.records import MetricText
-from leaderboard.site.scale import Scale, numbers_of, scale_of
+from leaderboard.site.scale import NO_CEILING, Scale, numbers_of, scale_of
 from leaderboard.site.tables import why_missing
 
 POOLED = {"rare_recall": "found among all rare cells of all units"}
@@ -25,6 +25,8 @@ class Column:
     note: str
     """How its values come about where that is not a mean over units; blank if it is."""
     citation: str
+    doubt: str = ""
+    """Why this board does not trust the metric; blank if it does, or if it has no value here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +116,14 @@ def _is_asked(row: Mapping[str, Any], metric: MetricText) -> bool:
 
 def _column(name: str, metric: Mapping[str, Any], words: MetricText) -> Column:
     pooled = POOLED.get(name, POOLED_NOTE) if words.is_pooled else ""
+    has_value = metric["ceiling_kind"] != NO_CEILING
     return Column(
         name=name,
         label=metric["label"],
         scale=scale_of(metric),
         note="; ".join(filter(None, (metric["display_note"], pooled))),
         citation=words.citation,
+        doubt=metric["reason"] if has_value and not metric["trusted"] else "",
     )
 
 

@@ -1,5 +1,6 @@
 """Where an entry fails on a board, chosen by rule from its failure table."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ MAX_CONFUSIONS = 8
 MAX_ERRORS = 5
 MAX_UNITS = 3
 MAX_GENES = 8
+MAX_PROTEINS = 8
+MAX_TYPES = 8
 RARE_FRACTION = 0.01
 MIN_CELLS = 10
-"""Below it a recall is printed as counts only."""
+"""Below it a recall is printed as counts only, and an error not at all."""
+NOT_RUN = "not run"
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -50,6 +54,18 @@ class HardUnit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Weak:
+    """A protein that is predicted badly, or a cell type whose proteins are."""
+
+    name: str
+    value: str
+    baseline: str
+    """The same of the declared baseline; *not run* if it has none."""
+    size: str
+    """Units of a protein's mean, or cells of a type."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failures:
     """All failure lists of one entry on one board; a list may be empty."""
 
@@ -60,12 +76,14 @@ class Failures:
     """Stated confidence, true type, predicted type, unit."""
     calibration: tuple[tuple[str, str, str, str], ...]
     """Bin, mean stated confidence, share correct, cells."""
+    proteins: tuple[Weak, ...] = ()
+    types: tuple[Weak, ...] = ()
 
     @property
     def any(self) -> bool:
         """Whether there is anything to show."""
         lists = (self.confusions, self.rare, self.hard_units, self.confident, self.calibration)
-        return any(map(len, lists))
+        return any(map(len, (*lists, self.proteins, self.types)))
 
 
 def build_failures(
@@ -85,13 +103,17 @@ def build_failures(
     kinds = defaultdict(list)
     for row in rows:
         kinds[row["kind"]].append(row)
-    reference = [row for row in baseline if row["kind"] == "confusion"]
+    reference = defaultdict(list)
+    for row in baseline:
+        reference[row["kind"]].append(row)
     return Failures(
         confusions=_confusions(kinds["confusion"]),
-        rare=_rare(kinds["confusion"], reference, classes),
+        rare=_rare(kinds["confusion"], reference["confusion"], classes),
         hard_units=_hard_units(kinds["top_gene"], worst),
         confident=_confident(kinds["confident_error"]),
         calibration=_calibration(kinds["calibration"]),
+        proteins=_proteins(kinds["protein"], reference["protein"]),
+        types=_types(kinds["type_error"], reference["type_error"]),
     )
 
 
@@ -149,7 +171,7 @@ def _rare(rows: Rows, reference: Rows, classes: Sequence[str]) -> tuple[Rare, ..
 
 def _recall(found: float, n: float) -> str:
     if n == 0:
-        return "not run"
+        return NOT_RUN
     counts = f"{text.count(found)} of {text.count(n)}"
     return counts if n < MIN_CELLS else f"{text.number(found / n, 2)} ({counts})"
 
@@ -203,6 +225,55 @@ def _bin(start: str, found: Mapping[str, float]) -> tuple[str, str, str, str]:
     low = float(start)
     label = f"{text.number(low, 1)}\N{EN DASH}{text.number(low + 0.1, 1)}"
     return label, means[0], means[1], text.count(found["n_accuracy"])
+
+
+def _proteins(rows: Rows, reference: Rows) -> tuple[Weak, ...]:
+    """Return the proteins with the lowest correlation, as means over units, folds and seeds."""
+    found, other = _values(rows), _values(reference)
+    means = sorted((sum(values) / len(values), name) for name, values in found.items())
+    units = {name: {row["unit"] for row in rows if row["subject"] == name} for _, name in means}
+    return tuple(
+        Weak(
+            name=name,
+            value=text.number(value),
+            baseline=text.number(sum(other[name]) / len(other[name])) if other[name] else NOT_RUN,
+            size=text.count(len(units[name])),
+        )
+        for value, name in means[:MAX_PROTEINS]
+    )
+
+
+def _values(rows: Rows) -> defaultdict[str, list[float]]:
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        found[row["subject"]].append(row["value"])
+    return found
+
+
+def _types(rows: Rows, reference: Rows) -> tuple[Weak, ...]:
+    """Return the types of at least 10 cells with the largest error over all of their cells."""
+    found, other = _errors(rows), _errors(reference)
+    n_seeds = len({row["seed"] for row in rows}) or 1
+    large = sorted((-e, name, n) for name, (e, n) in found.items() if n / n_seeds >= MIN_CELLS)
+    return tuple(
+        Weak(
+            name=name,
+            value=text.measure(-error),
+            baseline=text.measure(other[name][0]) if name in other else NOT_RUN,
+            size=text.count(n / n_seeds),
+        )
+        for error, name, n in large[:MAX_TYPES]
+    )
+
+
+def _errors(rows: Rows) -> dict[str, tuple[float, float]]:
+    """Return root mean squared error and cells by type, from those of units, folds and seeds."""
+    squares: defaultdict[str, float] = defaultdict(float)
+    cells: defaultdict[str, float] = defaultdict(float)
+    for row in rows:
+        squares[row["subject"]] += row["n"] * row["value"] ** 2
+        cells[row["subject"]] += row["n"]
+    return {name: (math.sqrt(squares[name] / n), n) for name, n in cells.items()}
 
 
 def of_board(rows: Iterable[Mapping[str, Any]], entry: str, board: str) -> list[Mapping[str, Any]]:

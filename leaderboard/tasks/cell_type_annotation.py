@@ -20,14 +20,11 @@ from leaderboard.spec import (
 )
 from leaderboard.tasks._annotation import FIT_ROLES, LABEL, PROBABILITY, failures, freeze
 from leaderboard.tasks._ids import opaque_ids
+from leaderboard.tasks._shown import shown_obs
 from leaderboard.tasks._tables import bare, check_keys
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-TRAINING_COLUMNS = (LABEL, "donor_id", "batch")
-"""Shown for training and validation cells only: a test cell shows no group and no label."""
-EVERY_CELL_COLUMNS = ("total_counts_all_genes",)
 
 
 def _cutter(adata: "AnnData", roles: pd.DataFrame, board: Board) -> Callable[[int, str], Case]:
@@ -44,19 +41,8 @@ def _cut(adata: "AnnData", roles: pd.DataFrame, board: Board, key: str) -> Case:
     ids = opaque_ids(role.index, key)
     chosen = adata[ids.index]
     real = chosen.obs
-    obs = pd.DataFrame(
-        {"role": role[ids.index].to_numpy(dtype=str)}, index=pd.Index(ids.to_numpy())
-    )
-    obs.index.name = "cell_id"
+    obs = shown_obs(real, ids.to_numpy(), role[ids.index].to_numpy(dtype=str))
     is_test = (obs["role"] == "test").to_numpy()
-    for column in TRAINING_COLUMNS:
-        if column in real:
-            obs[column] = real[column].astype(str).to_numpy(dtype=object)
-            obs.loc[is_test, column] = None
-            obs[column] = obs[column].astype("category")
-    for column in EVERY_CELL_COLUMNS:
-        if column in real:
-            obs[column] = real[column].to_numpy()
     label = real[LABEL].astype(str).to_numpy()
     truth = pd.DataFrame(
         {

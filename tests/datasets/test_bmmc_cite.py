@@ -13,6 +13,7 @@ from scipy import sparse, stats
 from leaderboard.datasets.bmmc_cite import PROTEIN_FILE, RNA_FILE, read
 from leaderboard.errors import ReadError
 from leaderboard.io import read_h5ad, write_h5ad
+from leaderboard.tasks._modality import centred_log_ratio
 
 if TYPE_CHECKING:
     Read = Callable[[str], AnnData]
@@ -76,6 +77,19 @@ def test_a_protein_follows_its_gene(read_real: "Read", protein: str, gene: str) 
     column = list(adata.uns["protein_names"]).index(protein)
     counts = np.asarray(adata[:, gene].X.todense()).ravel()
     assert stats.spearmanr(adata.obsm["protein"][:, column], counts).statistic > 0.5
+
+
+@pytest.mark.mirror
+def test_the_authors_own_values_are_log_ratios_to_one_number_a_cell(
+    raw_folder: "Callable[[str], Path]",
+) -> None:
+    """So boards take log1p(count / g); their g is over a panel with controls that is not here."""
+    protein = read_h5ad(raw_folder("bmmc_cite") / PROTEIN_FILE)
+    counts, theirs = protein.layers["counts"].toarray(), protein.X.toarray()
+    ratio = np.full(counts.shape, np.nan)
+    np.divide(counts, np.expm1(theirs), out=ratio, where=counts > 0)
+    assert np.nanstd(np.log(ratio), axis=1).max() < 1e-6
+    assert np.abs(centred_log_ratio(counts) - theirs).max() < 0.1
 
 
 @pytest.mark.mirror

@@ -331,6 +331,30 @@ def test_a_protein_follows_the_expected_share_of_its_gene(atlas: tuple[Path, Ann
     assert (proteins[of_type].corrwith(np.log1p(1e4 * expected[of_type])) > 0.1).all()
 
 
+def test_the_noise_free_protein_is_a_line_in_the_log_share_of_each_type(
+    atlas: tuple[Path, AnnData],
+) -> None:
+    """What is left of the measured one is noise of the declared spread, alike for all cells."""
+    folder, adata = atlas
+    names = list(adata.uns["protein_names"])
+    states = pd.read_parquet(folder / "states.parquet")
+    keys = ["cell_type", "donor_id", "batch", "tissue", "time"]
+    expected = adata.obs[keys].astype(str).merge(states, on=keys, how="left")[names]
+    mean = adata.obsm["protein_mean"].astype(np.float64)
+    noise = adata.obsm["protein"] - mean
+    assert noise.std(axis=0) == pytest.approx(0.4, rel=0.05)
+    assert np.abs(noise.mean(axis=0)).max() < 4 * 0.4 / np.sqrt(len(noise))
+    slopes = []
+    for cell_type in ("A1", "B2", "C1"):
+        members = (adata.obs["cell_type"] == cell_type).to_numpy()
+        x = np.log1p(1e4 * expected[members].to_numpy())
+        lines = [np.polyfit(a, b, 1, full=True) for a, b in zip(x.T, mean[members].T, strict=True)]
+        assert max(float(line[1][0]) for line in lines) < 1e-6 * members.sum()
+        slopes.append([float(line[0][0]) for line in lines])
+    np.testing.assert_allclose(slopes[1:], [slopes[0]] * 2, atol=1e-3)
+    assert 0.4 <= np.min(slopes) <= np.max(slopes) <= 1.0
+
+
 @pytest.mark.parametrize(("name", "label"), [("atlas", "cell_type"), ("screen", "perturbation")])
 def test_neither_ids_nor_row_order_nor_library_tell_the_label(
     name: str, label: str, request: pytest.FixtureRequest

@@ -11,7 +11,14 @@ import pytest
 
 from leaderboard.models import MODELS
 from leaderboard.predict import shown_to
-from leaderboard.spec import Annotator, Case, Model, PerturbPredictor, RunContext
+from leaderboard.spec import (
+    Annotator,
+    Case,
+    ModalityPredictor,
+    Model,
+    PerturbPredictor,
+    RunContext,
+)
 from leaderboard.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -20,16 +27,21 @@ if TYPE_CHECKING:
 CAPABILITY = {
     "cell_type_annotation": (Annotator, "annotate"),
     "perturbation_prediction": (PerturbPredictor, "predict"),
+    "modality_prediction": (ModalityPredictor, "predict_proteins"),
 }
 KEYS = {
     "cell_type_annotation": ["cell_id"],
     "perturbation_prediction": ["perturbation", "context", "statistic"],
+    "modality_prediction": ["cell_id"],
 }
 """The columns that name a row of a prediction."""
 SIZES: dict[str, dict[str, Any]] = {
     "logistic_regression": {"n_dims": 8},
     "nearest_centroid": {"n_dims": 8},
     "knn": {"n_dims": 8},
+    "ridge_protein": {"n_dims": 8},
+    "knn_protein": {"n_dims": 8},
+    "type_mean_protein": {"n_dims": 8},
     "torch_mlp": {"epochs": 3, "hidden": 8},
     "scvi": {"n_genes": 40, "n_latent": 4, "epochs": 2},
     "scanvi": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},
@@ -107,6 +119,8 @@ def asked_of(task: str, case: Case) -> tuple[pd.DataFrame, list[str]]:
     if task == "cell_type_annotation":
         labels = case.inputs.obs["cell_type"].dropna().astype(str)
         return case.truth[["cell_id"]], sorted(labels.unique())
+    if task == "modality_prediction":
+        return case.truth[["cell_id"]], list(map(str, case.inputs.uns["protein_names"]))
     assert case.queries is not None, f"say here what {task} asks for"
     return case.queries, list(map(str, case.inputs.var_names))
 

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from leaderboard.errors import UndefinedScoreError
-from leaderboard.spec import AnnotationUnit, Metric, PerturbationUnit
+from leaderboard.spec import AnnotationUnit, Metric, ModalityUnit, PerturbationUnit
 from tests.metrics._screens import DEPTH, Screen, simulate
 
 N_CELLS = 60
@@ -103,6 +103,25 @@ def perturbation_unit(seed: int, how: Variant = OWN) -> PerturbationUnit:
     return replace(unit, other_truths=others, **{n: getattr(unit, n)[order] for n in PROFILES})
 
 
+def modality_unit(seed: int, how: Variant = OWN) -> ModalityUnit:
+    """60 cells of two common types and a rare one, with 8 proteins that tell them apart."""
+    rng = np.random.default_rng(seed)
+    label = rng.permutation(np.resize(list("AAAAABBBBBBC"), N_CELLS))
+    level = rng.normal(2.0, 1.0, (3, 8))
+    truth = level[np.searchsorted(list("ABC"), label)] + rng.normal(0.0, 0.5, (N_CELLS, 8))
+    predicted = 0.6 * truth + rng.normal(0.8, 0.5, truth.shape)
+    if how.answer == "truth":
+        predicted = truth.copy()
+    if how.answer == "wrong":
+        predicted = truth[np.random.default_rng([seed, how.seed]).permutation(N_CELLS)]
+    if how.order is not None:
+        turn = np.random.default_rng(how.order)
+        cells, columns = turn.permutation(N_CELLS), turn.permutation(8)
+        predicted, truth = (v[cells][:, columns] for v in (predicted, truth))
+        label = label[cells]
+    return ModalityUnit(predicted=predicted, truth=truth, label=label)
+
+
 def screen(seed: int, how: Variant = OWN) -> Screen:
     """A small screen whose predicted cells have some skill, all of it or none."""
     made = simulate(seed, n_perturbations=6, n_cells=30, n_genes=150, n_controls=80)
@@ -152,6 +171,7 @@ def needs_cells(metric: Metric) -> bool:
 UNITS: dict[str, Callable[[int, Variant], Any]] = {
     "cell_type_annotation": annotation_unit,
     "perturbation_prediction": perturbation_unit,
+    "modality_prediction": modality_unit,
 }
 
 

@@ -140,7 +140,11 @@ def without_shift(unit: Any) -> Any:
     return replace(unit, truth=unit.control_truth)
 
 
-NEVER = {"accuracy", "mse", "mae"}
+def without_differences(unit: Any) -> Any:
+    return replace(unit, truth=unit.truth * 0)
+
+
+NEVER = {"accuracy", "mse", "mae", "rmse"}
 """Metrics that every unit with a cell and a gene defines."""
 UNDEFINED: dict[str, Any] = {
     "macro_f1": lambda u: replace(u, classes=()),
@@ -161,6 +165,9 @@ UNDEFINED: dict[str, Any] = {
     "de_direction": without_shift,
     "de_mcc": without_shift,
     "de_overlap": lambda u: replace(u, predicted_variance=None),
+    "pearson_per_protein": without_differences,
+    "pearson_per_cell": without_differences,
+    "pearson_within_type": lambda u: replace(u, label=np.repeat("", len(u.truth))),
 }
 """By metric, a unit in which it has no value; for metrics of cells, one without cells."""
 
