@@ -42,8 +42,8 @@ def proteins_of(adata: "AnnData", board: Board) -> Proteins:
     ``log`` takes the values as they are. ``clr`` takes counts of antibodies as log1p(count / g), g
     the geometric mean of count + 1 over all proteins of the cell: centred log ratios (Stoeckius et
     al. 2017, doi:10.1038/nmeth.4380) in the form of the values that the file of bmmc_cite holds
-    beside its counts. It needs nothing but the cell itself, so no cell's proteins can reach another's, in
-    any split, and nothing has to be fitted.
+    beside its counts. It needs nothing but the cell itself, so no cell's proteins can reach
+    another's, in any split, and nothing has to be fitted.
 
     Raises
     ------
