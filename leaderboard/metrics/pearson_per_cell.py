@@ -20,7 +20,7 @@ METRIC = Metric(
     compute=pearson_per_cell,
     bounds=(-1.0, 1.0),
     higher_is_better=True,
-    citation="Luecken et al. 2021, NeurIPS Datasets and Benchmarks",
+    citation="Pearson 1895, doi:10.1098/rspl.1895.0041; as Open Problems' mean_pearson_per_cell",
     floor=0.0,
     ceiling="noise",
 )

@@ -20,7 +20,8 @@ METRIC = Metric(
     compute=pearson_per_protein,
     bounds=(-1.0, 1.0),
     higher_is_better=True,
-    citation="Luecken et al. 2021, NeurIPS Datasets and Benchmarks; constant predictions score 0",
+    citation="Pearson 1895, doi:10.1098/rspl.1895.0041; as Open Problems' mean_pearson_per_gene, "
+    "within units and without proteins whose truth is constant",
     floor=0.0,
     ceiling="noise",
     is_ranked=True,

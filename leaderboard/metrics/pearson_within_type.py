@@ -39,7 +39,7 @@ METRIC = Metric(
     compute=pearson_within_type,
     bounds=(-1.0, 1.0),
     higher_is_better=True,
-    citation="Pearson correlation per protein over the cells of one type, types weighing alike",
+    citation="Pearson 1895, doi:10.1098/rspl.1895.0041; over the cells of one type, types alike",
     floor=0.0,
     ceiling="noise",
 )

@@ -11,17 +11,14 @@ from scipy import special
 
 from leaderboard.errors import ConfigError, UndefinedScoreError
 from leaderboard.spec import Board, Metric, ModalityUnit
+from leaderboard.tasks._annotation import FIT_ROLES, LABEL, LEAST_GAP
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-LABEL = "cell_type"
 PROTEIN = "protein"
 EXPECTED = "protein_mean"
 """``obsm`` of simulated data: what a cell's proteins are expected to be, before its own noise."""
-FIT_ROLES = ("train", "validation")
-LEAST_GAP = 1e-9
-"""Below it two board means differ by rounding alone."""
 BLIND_SHARE = 0.5
 """A metric on which the training mean comes this far from floor to ceiling shows no skill."""
 
@@ -44,9 +41,9 @@ def proteins_of(adata: "AnnData", board: Board) -> Proteins:
 
     ``log`` takes the values as they are. ``clr`` takes counts of antibodies as log1p(count / g), g
     the geometric mean of count + 1 over all proteins of the cell: centred log ratios (Stoeckius et
-    al. 2017, doi:10.1038/nmeth.4380) in the form in which the Open Problems competition gave its
-    proteins. It needs nothing but the cell itself, so no cell's proteins can reach another's, in
-    any split, and nothing has to be fitted.
+    al. 2017, doi:10.1038/nmeth.4380) in the form of the values that the file of bmmc_cite holds
+    beside its counts. It needs nothing but the cell itself, so no cell's proteins can reach
+    another's, in any split, and nothing has to be fitted.
 
     Raises
     ------

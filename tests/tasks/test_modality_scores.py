@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from leaderboard.cases import build_case, draw
-from leaderboard.metrics import METRICS
+from leaderboard.metrics import METRICS, _correlations
 from leaderboard.score import failed_board, metrics_of, score_board
 from leaderboard.spec import Board, Case, FoldRule
-from leaderboard.tasks import TASKS
+from leaderboard.tasks import TASKS, modality_prediction
 from tests.conftest import PROTEINS
 from tests.tasks._proteins import counted, evidence, perfect
 
@@ -82,6 +82,10 @@ def test_a_failed_run_is_failed_in_every_unit(proteins_case: Case, proteins_boar
     rows = failed_board("me", proteins_board, [item], "PredictionError: no", ALL)
     assert set(rows["status"]) == {"failed"}
     assert len(rows) == len(ALL) * proteins_case.truth["unit"].nunique()
+
+
+def test_failures_and_metrics_ask_for_as_many_cells() -> None:
+    assert modality_prediction.MIN_POINTS == _correlations.MIN_POINTS
 
 
 def test_failures_are_the_correlation_of_every_protein_and_the_error_of_every_type(
