@@ -32,7 +32,9 @@ SCORE_KEY = SCORE_COLUMNS[:7]
 FAILURE_COLUMNS = [
     "entry", "board", "fold", "seed", "kind", "unit", "subject", "position", "key", "value", "n",
 ]  # fmt: skip
-FAILURE_KINDS = ("confusion", "top_gene", "confident_error", "calibration")
+FAILURE_KINDS = (
+    "confusion", "top_gene", "confident_error", "calibration", "false_edge", "missed_edge",
+)  # fmt: skip
 
 
 @contextmanager

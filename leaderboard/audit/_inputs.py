@@ -14,6 +14,7 @@ SHOWN = {
         *("role", "perturbation", "context", "size_factor", "donor_id", "batch", "cell_type"),
         *("cell_line", "total_counts_all_genes"),
     },
+    "gene_network": {"role", "total_counts_all_genes"},
 }
 """What inputs may show, kept apart from the code that writes them, so that one checks the other."""
 SHOWN_UNS = {"perturbation_prediction": {"target_sum", "size_factor", "cells"}}
@@ -34,6 +35,7 @@ def check_identifiers(files: FoldFiles) -> Iterator[Finding]:
         "order(s) of rows other than that of the hash",
     )
     extra = sorted(set(map(str, files.inputs.obs.columns)) - SHOWN[files.board.task])
+    extra += [f"var:{column}" for column in files.inputs.var.columns]
     for place in ("obsm", "obsp", "layers", "uns"):
         known = SHOWN_UNS.get(files.board.task, set()) if place == "uns" else set()
         extra += [f"{place}:{key}" for key in sorted(set(getattr(files.inputs, place)) - known)]

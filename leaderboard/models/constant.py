@@ -12,6 +12,7 @@ from leaderboard.models._inputs import (
     perturbation_prediction,
     test_cells,
 )
+from leaderboard.models._regulation import edge_table, regulator_places
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Constant:
-    """The first label of the alphabet; the mean level of expression, for every gene."""
+    """The first label of the alphabet; one level of expression for every gene; one edge weight."""
 
     def annotate(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
         """Return one training label for all cells."""
@@ -31,11 +32,18 @@ class Constant:
         rows = np.full((len(queries), inputs.n_vars), level)
         return perturbation_prediction(queries, rows, inputs.var_names)
 
+    def score_edges(
+        self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext
+    ) -> pd.DataFrame:
+        """Return the same weight for every pair, as many pairs as a prediction may hold."""
+        regulators = regulator_places(inputs, queries)
+        return edge_table(inputs, regulators, np.ones((len(regulators), inputs.n_vars)))
+
 
 MODEL = Model(
     name="constant",
     label="Constant (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "gene_network", "perturbation_prediction"),
     load=Constant,
     is_adversary=True,
 )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from leaderboard.models._bins import answer_by_bin
 from leaderboard.models._inputs import (
@@ -13,6 +14,7 @@ from leaderboard.models._inputs import (
     perturbation_prediction,
     training_profiles,
 )
+from leaderboard.models._regulation import correlations, edge_table, expression, regulator_places
 from leaderboard.profiles import size_factors
 from leaderboard.spec import Model, RunContext
 
@@ -42,11 +44,23 @@ class DepthOnly:
         rows = scale * controls.loc[queries["context"]].to_numpy()
         return perturbation_prediction(queries, rows, inputs.var_names)
 
+    def score_edges(
+        self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext
+    ) -> pd.DataFrame:
+        """Return how regulator and target both follow the log of the cell's total counts."""
+        order = np.argsort(inputs.obs_names.to_numpy(dtype=str), kind="stable")
+        depth = np.log1p(size_factors(inputs.X, inputs.obs, "panel")[order])
+        last = np.array([inputs.n_vars])
+        with_depth = correlations(sp.hstack([expression(inputs), depth[:, None]]).tocsr(), last)
+        follows = np.nan_to_num(with_depth[0, :-1])
+        regulators = regulator_places(inputs, queries)
+        return edge_table(inputs, regulators, np.outer(follows[regulators], follows))
+
 
 MODEL = Model(
     name="depth_only",
     label="Depth only (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "gene_network", "perturbation_prediction"),
     load=DepthOnly,
     is_adversary=True,
 )

@@ -11,6 +11,7 @@ from leaderboard.models._inputs import (
     perturbation_prediction,
     test_cells,
 )
+from leaderboard.models._regulation import regulator_places
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class NanFiller:
-    """Probabilities and profiles of NaN; the checks of the task make the entry failed."""
+    """Probabilities, profiles and edge weights of NaN; the checks of the task make the entry failed."""
 
     def annotate(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
         """Return labels with probabilities that are not a number."""
@@ -31,11 +32,20 @@ class NanFiller:
         nothing = np.full((len(queries), inputs.n_vars), np.nan)
         return perturbation_prediction(queries, nothing, inputs.var_names)
 
+    def score_edges(
+        self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext
+    ) -> pd.DataFrame:
+        """Return edges of the first regulator whose weights are not a number."""
+        genes = inputs.var_names.to_numpy(dtype=str)
+        name = genes[regulator_places(inputs, queries)[0]]
+        edges = pd.DataFrame({"regulator": name, "target": genes[genes != name]})
+        return edges.assign(weight=np.float32(np.nan))
+
 
 MODEL = Model(
     name="nan_filler",
     label="NaN filler (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "gene_network", "perturbation_prediction"),
     load=NanFiller,
     is_adversary=True,
 )

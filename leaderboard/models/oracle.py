@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from leaderboard.io import read_parquet
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Oracle:
-    """True labels; exact expected profiles."""
+    """True labels; exact expected profiles; the network itself."""
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return the true label of every test cell."""
@@ -28,11 +29,19 @@ class Oracle:
         profiles = means.loc[asked, list(inputs.var_names)].to_numpy()
         return perturbation_prediction(queries, profiles, inputs.var_names)
 
+    def score_edges(
+        self, _inputs: "AnnData", _queries: pd.DataFrame, run: RunContext
+    ) -> pd.DataFrame:
+        """Return the true edges, each with its sign."""
+        truth = read_parquet(truth_folder(run) / "truth.parquet")
+        edges = truth[["regulator", "target"]]
+        return edges.assign(weight=truth["sign"].to_numpy(dtype=np.float32))
+
 
 MODEL = Model(
     name="oracle",
     label="Oracle (knows the truth)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "gene_network", "perturbation_prediction"),
     load=Oracle,
     sees_truth=True,
     suites=("known_truth",),

@@ -1,4 +1,4 @@
-"""The truth dealt to the wrong cells or genes: it must score like knowing nothing."""
+"""The truth dealt to the wrong cells, genes or targets: it must score like knowing nothing."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Shuffled:
-    """Keeps the label frequencies of every unit, or the sizes of a shift's effects."""
+    """Keeps the labels of every unit, the sizes of a shift's effects, or a regulator's signs."""
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return the true labels of every unit's cells in random order."""
@@ -43,11 +43,25 @@ class Shuffled:
             rows.append(control + rng.permutation(truth - control))
         return perturbation_prediction(queries, np.stack(rows), inputs.var_names)
 
+    def score_edges(
+        self, inputs: "AnnData", _queries: pd.DataFrame, run: RunContext
+    ) -> pd.DataFrame:
+        """Return as many edges of every regulator, with its signs, to targets drawn at random."""
+        truth = read_parquet(truth_folder(run) / "truth.parquet")
+        genes, rng = np.sort(inputs.var_names.to_numpy(dtype=str)), np.random.default_rng(run.seed)
+        tables = []
+        for name, edges in truth.groupby("regulator", sort=True):
+            targets = rng.choice(genes[genes != name], len(edges), replace=False)
+            weight = edges["sign"].to_numpy(dtype=np.float32)
+            columns = {"regulator": str(name), "target": targets, "weight": weight}
+            tables.append(pd.DataFrame(columns))
+        return pd.concat(tables, ignore_index=True)
+
 
 MODEL = Model(
     name="shuffled",
     label="Shuffled truth",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("cell_type_annotation", "gene_network", "perturbation_prediction"),
     load=Shuffled,
     sees_truth=True,
     is_stochastic=True,
