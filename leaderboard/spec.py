@@ -415,7 +415,7 @@ class Task:
     declared_baselines: tuple[str, ...]
     """Entries that a verdict is judged against, where they ran."""
     gene_unit: str = ""
-    """What a board's ``unit`` must be where units are genes; empty where it is an ``obs`` column."""
+    """What a board's ``unit`` must be where units are genes; empty where it is a column."""
     asked: Callable[[pd.DataFrame, pd.DataFrame | None], pd.DataFrame] | None = None
     """(truth, groups) to the keys that a prediction must answer; None: rows of the role test."""
     hides_labels: tuple[str, ...] = ()

@@ -37,7 +37,9 @@ def read(folder: Path) -> "AnnData":
     is_shared = genes["symbol"].duplicated(keep=False)
     names = genes["symbol"].mask(is_shared, genes["ensembl"])
     adata = AnnData(
-        X=counts_csr(sparse.vstack([part.entries for part in counts]), data.where),
+        X=counts_csr(
+            sparse.vstack([sparse.csc_matrix(part.entries) for part in counts]), data.where
+        ),
         obs=pd.concat(
             [
                 _describe(data.item(name).frame(["barcode", "celltype"]), part.rows)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class NanFiller:
-    """Probabilities, profiles and edge weights of NaN; the checks of the task make the entry failed."""
+    """Probabilities, profiles and weights of NaN; the checks of the task make the entry failed."""
 
     def annotate(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
         """Return labels with probabilities that are not a number."""

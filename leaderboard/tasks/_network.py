@@ -40,7 +40,8 @@ def scored_edges(adata: "AnnData") -> pd.DataFrame:
     """Return the edges of the regulators that are scored."""
     edges = true_edges(adata)
     n = edges.groupby("regulator")["target"].transform("size")
-    return edges[(n >= MIN_TARGETS) & (n <= adata.n_vars - 1 - MIN_TARGETS)]
+    scored: pd.DataFrame = edges[(n >= MIN_TARGETS) & (n <= adata.n_vars - 1 - MIN_TARGETS)]
+    return scored
 
 
 def gene_table(adata: "AnnData") -> pd.DataFrame:
@@ -100,7 +101,7 @@ def _rows_by(
     """Return places of the targets in ``index`` and values, by regulator."""
     if table is None or table.empty:
         return {}
-    place = index.get_indexer(table["target"])
+    place = index.get_indexer(pd.Index(table["target"]))
     values = table[value].to_numpy(dtype=np.float64)
     rows = table.groupby(group, sort=False).indices
     return {str(name): (place[own], values[own]) for name, own in rows.items()}
@@ -136,7 +137,8 @@ def _other_degree(
 ) -> Float[np.ndarray, " targets"]:
     """Return the in-degree of a regulator's candidates without its own edges."""
     degree = genes.loc[genes["gene"] != name, "in_degree"].to_numpy(dtype=np.float64)
-    return degree - (unit.sign != 0)
+    others: Float[np.ndarray, " targets"] = degree - (unit.sign != 0)
+    return others
 
 
 def _degree_null(
@@ -164,9 +166,7 @@ def _answered(units: Units, weights: Mapping[str, np.ndarray]) -> Units:
     }
 
 
-def _constants(
-    metric: Metric, units: Units, degrees: Mapping[str, np.ndarray]
-) -> dict[str, Any]:
+def _constants(metric: Metric, units: Units, degrees: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return floor, ceiling and trust of one metric."""
     sign = 1.0 if metric.higher_is_better else -1.0
     nothing = _answered(units, {name: 0 * unit.sign for name, unit in units.items()})

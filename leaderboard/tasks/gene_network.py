@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 
 from leaderboard.errors import PredictionError, TableError
-from leaderboard.spec import Answer, Board, Case, EdgeScorer, Evidence, Observation, RunContext, Task
+from leaderboard.spec import (
+    Answer,
+    Board,
+    Case,
+    EdgeScorer,
+    Evidence,
+    Observation,
+    RunContext,
+    Task,
+)
 from leaderboard.tasks._ids import opaque_ids
 from leaderboard.tasks._network import (
     failure_table,
@@ -61,9 +70,7 @@ def _ask(
     return Answer(table=table)
 
 
-def _check_prediction(
-    prediction: pd.DataFrame, keys: pd.DataFrame, _names: Sequence[str]
-) -> None:
+def _check_prediction(prediction: pd.DataFrame, keys: pd.DataFrame, _names: Sequence[str]) -> None:
     """Raise PredictionError unless rows are distinct edges of known genes with finite weights."""
     if sorted(map(str, prediction.columns)) != sorted(COLUMNS):
         raise PredictionError(f"expected the columns {COLUMNS}, got {list(prediction.columns)[:8]}")
@@ -122,7 +129,9 @@ def _observe(
             parts=(unit,),
         )
         for item in evidence
-        for name, unit in units_of(item.truth, _asked(item.truth, item.groups), item.prediction, nulls).items()
+        for name, unit in units_of(
+            item.truth, _asked(item.truth, item.groups), item.prediction, nulls
+        ).items()
     ]
 
 
@@ -132,7 +141,9 @@ def _failures(
     return pd.concat(
         [
             failure_table(
-                failures(item.truth, _asked(item.truth, item.groups), item.prediction), item.fold, item.seed
+                failures(item.truth, _asked(item.truth, item.groups), item.prediction),
+                item.fold,
+                item.seed,
             )
             for item in evidence
         ],

@@ -11,7 +11,7 @@ import pytest
 
 from leaderboard.models import MODELS
 from leaderboard.predict import shown_to
-from leaderboard.spec import Annotator, Case, Model, PerturbPredictor, RunContext
+from leaderboard.spec import Annotator, Case, EdgeScorer, Model, PerturbPredictor, RunContext
 from leaderboard.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 CAPABILITY = {
     "cell_type_annotation": (Annotator, "annotate"),
+    "gene_network": (EdgeScorer, "score_edges"),
     "perturbation_prediction": (PerturbPredictor, "predict"),
 }
 KEYS = {
     "cell_type_annotation": ["cell_id"],
+    "gene_network": ["regulator", "target"],
     "perturbation_prediction": ["perturbation", "context", "statistic"],
 }
 """The columns that name a row of a prediction."""
@@ -31,6 +33,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "nearest_centroid": {"n_dims": 8},
     "knn": {"n_dims": 8},
     "torch_mlp": {"epochs": 3, "hidden": 8},
+    "grn_trees": {"n_trees": 3, "n_cells": 150, "n_targets": 30},
     "scvi": {"n_genes": 40, "n_latent": 4, "epochs": 2},
     "scanvi": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},
 }

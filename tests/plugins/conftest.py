@@ -25,10 +25,16 @@ def tiny_resources(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture
 def cases(
-    atlas_case: Case, atlas_truth: Path, sampled_case: Case, screen_truth: Path
+    atlas_case: Case,
+    atlas_truth: Path,
+    network_case: Case,
+    network_truth: Path,
+    sampled_case: Case,
+    screen_truth: Path,
 ) -> dict[str, tuple[Case, Path]]:
     return {
         "cell_type_annotation": (atlas_case, atlas_truth),
+        "gene_network": (network_case, network_truth),
         "perturbation_prediction": (sampled_case, screen_truth),
     }
 
