@@ -12,6 +12,7 @@ MAX_ERRORS = 5
 MAX_UNITS = 3
 MAX_GENES = 8
 RARE_FRACTION = 0.01
+EDGES = {"false_edge": "not in the truth", "missed_edge": "true, ranked low"}
 MIN_CELLS = 10
 """Below it a recall is printed as counts only."""
 
@@ -50,6 +51,16 @@ class HardUnit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HardRegulator:
+    """One of the regulators with the worst score, and its worst edges."""
+
+    unit: str
+    score: str
+    edges: tuple[tuple[str, str, str, str], ...]
+    """What is wrong, target, weight, place among the candidates."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failures:
     """All failure lists of one entry on one board; a list may be empty."""
 
@@ -60,12 +71,13 @@ class Failures:
     """Stated confidence, true type, predicted type, unit."""
     calibration: tuple[tuple[str, str, str, str], ...]
     """Bin, mean stated confidence, share correct, cells."""
+    regulators: tuple[HardRegulator, ...] = ()
 
     @property
     def any(self) -> bool:
         """Whether there is anything to show."""
         lists = (self.confusions, self.rare, self.hard_units, self.confident, self.calibration)
-        return any(map(len, lists))
+        return any(map(len, (*lists, self.regulators)))
 
 
 def build_failures(
@@ -92,6 +104,7 @@ def build_failures(
         hard_units=_hard_units(kinds["top_gene"], worst),
         confident=_confident(kinds["confident_error"]),
         calibration=_calibration(kinds["calibration"]),
+        regulators=_regulators(kinds, worst),
     )
 
 
@@ -171,6 +184,24 @@ def _hard_units(rows: Rows, worst: Sequence[tuple[str, str]]) -> tuple[HardUnit,
         )
         for unit, score in worst[:MAX_UNITS]
         if unit in shifts
+    )
+
+
+def _regulators(
+    kinds: Mapping[str, Rows], worst: Sequence[tuple[str, str]]
+) -> tuple[HardRegulator, ...]:
+    """Return the worst regulators with their strongest false and their lowest true edges."""
+    edges: dict[str, list[tuple[str, str, str, str]]] = defaultdict(list)
+    for kind, words in EDGES.items():
+        rows = sorted(kinds.get(kind, ()), key=lambda r: (r["seed"], r["position"]))
+        for row in [r for r in rows if r["seed"] == rows[0]["seed"]]:
+            edges[row["unit"]].append(
+                (words, row["key"], text.signed(row["value"]), text.count(row["n"]))
+            )
+    return tuple(
+        HardRegulator(unit=unit, score=score, edges=tuple(edges[unit]))
+        for unit, score in worst[:MAX_UNITS]
+        if unit in edges
     )
 
 
