@@ -1,5 +1,6 @@
 """Metrics of one regulator against scikit-learn, brute force over ties, and worked examples."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 
@@ -14,13 +15,13 @@ from leaderboard.spec import RegulatorUnit
 
 
 def unit(
-    weight: list[float], sign: list[float], given: list[bool] | None = None, null: float = 0.5
+    weight: Sequence[float], sign: Sequence[float], given: Sequence[bool] | None = None
 ) -> RegulatorUnit:
     return RegulatorUnit(
         weight=np.array(weight, dtype=float),
         is_given=np.ones(len(weight), dtype=bool) if given is None else np.array(given),
         sign=np.array(sign, dtype=float),
-        degree_auprc=null,
+        degree_auprc=0.5,
     )
 
 

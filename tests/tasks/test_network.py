@@ -114,6 +114,7 @@ def test_a_case_does_not_depend_on_the_order_of_cells_and_genes(
     case = build_case(turned, draw(turned.obs, network_board, rule)[0], network_board, 0, "test")
     pd.testing.assert_frame_equal(case.truth, network_case.truth)
     assert case.groups is not None
+    assert network_case.groups is not None
     pd.testing.assert_frame_equal(case.groups, network_case.groups)
     assert list(case.inputs.obs_names) == list(network_case.inputs.obs_names)
 
@@ -270,7 +271,7 @@ def test_failures_list_the_strongest_false_and_the_lowest_true_edges(
         }
     )
     rows = failures_of_board("x", network_board, [evidence(network_case, table)], constants)
-    own = rows[rows["unit"] == "G000"].set_index(["kind", "position"])
+    own: Any = rows[rows["unit"] == "G000"].set_index(["kind", "position"])
     assert own.loc[("false_edge", 0), ["key", "value", "n"]].tolist() == [wrong[0], 3.0, 1]
     assert own.loc[("false_edge", 1), ["key", "value", "n"]].tolist() == [wrong[1], -2.0, 2]
     assert len(own.loc["false_edge"]) == 2
