@@ -54,11 +54,12 @@ def draw(obs: pd.DataFrame, board: Board, rule: FoldRule) -> tuple[pd.DataFrame,
     Raises
     ------
     SplitError
-        If a column that the board needs is missing or has missing values, or there are too few
-        groups.
+        If a column that the board needs is missing or has missing values, there are too few
+        groups, or the task's units are genes and the board says otherwise.
     """
+    _check_unit(board)
     obs = select(obs, board)
-    columns = _columns(board)
+    columns = obs_columns(board)
     _check_columns(obs, board, columns)
     for column in sorted(columns):
         if obs[column].isna().any():
@@ -75,11 +76,21 @@ def draw(obs: pd.DataFrame, board: Board, rule: FoldRule) -> tuple[pd.DataFrame,
     return roles, strata.reset_index(drop=True)
 
 
-def _columns(board: Board) -> set[str]:
+def _check_unit(board: Board) -> None:
+    wanted = TASKS[board.task].gene_unit
+    if wanted and board.unit != wanted:
+        raise SplitError(
+            f"{board.id}: the units of {board.task} are genes, so `unit` must be {wanted}, not "
+            f"{board.unit}. Correct the line in params.yaml."
+        )
+
+
+def obs_columns(board: Board) -> set[str]:
     """Return the ``obs`` columns that a board's split reads."""
+    unit = None if TASKS[board.task].gene_unit else board.unit
     held_out = [SPLITTERS[name].column(board) for name in (board.split, board.matches) if name]
     perturbation = "perturbation" if board.context else None
-    return {c for c in (board.unit, board.context, perturbation, *held_out) if c is not None}
+    return {c for c in (unit, board.context, perturbation, *held_out) if c is not None}
 
 
 def _check_columns(obs: pd.DataFrame, board: Board, columns: Iterable[str]) -> None:

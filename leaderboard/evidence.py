@@ -87,12 +87,15 @@ def _check(
     truth: FoldTruth,
     constants: Mapping[str, Any],
 ) -> None:
+    task = TASKS[board.task]
     asked = truth.table[truth.table["role"] == "test"]
     names = constants.get("proteins", constants.get("classes", ()))
+    if task.asked is not None:
+        asked = task.asked(truth.table, truth.groups)
     if truth.moments is not None:
         asked = asked[["perturbation", "context"]].drop_duplicates()
         names = list(truth.moments["gene"])
     try:
-        TASKS[board.task].check_prediction(prediction, asked, names)
+        task.check_prediction(prediction, asked, names)
     except PredictionError as error:
         raise PredictionError(f"{path}: {error}.") from error

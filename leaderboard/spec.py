@@ -47,7 +47,7 @@ class BoardLine:
     task: str
     split: str
     unit: str
-    """The ``obs`` column whose values are the units of replication."""
+    """The ``obs`` column whose values are the units of replication, or the task's ``gene_unit``."""
     matches: str | None = None
     """For ``random``: the grouped split whose fold sizes and units it copies."""
     context: str | None = None
@@ -254,6 +254,20 @@ class ModalityUnit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegulatorUnit:
+    """Truth and prediction for one regulator and its candidate targets, itself left out."""
+
+    weight: Float[np.ndarray, " targets"]
+    """Predicted weight; its sign is the direction of the effect. 0 where none was given."""
+    is_given: Bool[np.ndarray, " targets"]
+    """Whether the entry gave the pair at all: a pair that it left out ranks below all others."""
+    sign: Float[np.ndarray, " targets"]
+    """True effect: 1 raises the target, -1 lowers it, 0 is no edge."""
+    degree_auprc: float
+    """Frozen mean AUPRC of rankings drawn by the targets' in-degree from other regulators."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     """One number for one unit, and how to read it."""
 
@@ -414,6 +428,10 @@ class Task:
     """Metrics by which a board's table may be sorted; it is sorted by the first trusted one."""
     declared_baselines: tuple[str, ...]
     """Entries that a verdict is judged against, where they ran."""
+    gene_unit: str = ""
+    """What a board's ``unit`` must be where units are genes; empty where it is a column."""
+    asked: Callable[[pd.DataFrame, pd.DataFrame | None], pd.DataFrame] | None = None
+    """(truth, groups) to the keys that a prediction must answer; None: rows of the role test."""
     hides_labels: tuple[str, ...] = ()
     """``obs`` columns of the inputs that only models with ``uses_labels`` are shown."""
 

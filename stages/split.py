@@ -68,7 +68,7 @@ def _cut(suite: str, board: Board, roles: Path, folders: tuple[Path, Path]) -> l
     for fold, case in build_cases(adata, read_roles(roles), board, read_params().release):
         cases, truth = (folder / board.id / layout.fold_name(fold) for folder in folders)
         _write(case, cases, truth)
-        if case.queries is not None:
+        if board.context is not None and case.queries is not None:
             target_sum = float(case.inputs.uns["target_sum"])
             asked.append(
                 _Asked(board=board, truth=truth, queries=case.queries, target_sum=target_sum)

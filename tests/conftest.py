@@ -171,6 +171,62 @@ def screen() -> "AnnData":
     return build_screen()
 
 
+REGULATORS = ["G000", "G008", "G016", "G024", "G032"]
+"""Candidates of the tiny network; the last has no edge, the one before too few to be scored."""
+
+
+def build_network(seed: int = 0) -> "AnnData":
+    """200 cells in which three regulators move 5 to 7 of 40 genes; ids tell nothing, obs does."""
+    from anndata import AnnData
+
+    rng = np.random.default_rng(seed)
+    n, n_genes = 200, 40
+    names = np.array([f"G{i:03d}" for i in range(n_genes)])
+    edges = []
+    log_rate = np.full((n, n_genes), 1.0)
+    for number, name in enumerate(REGULATORS[:4]):
+        others = np.setdiff1d(names, REGULATORS)
+        targets = rng.choice(others, 5 + number if number < 3 else 2, replace=False)
+        activity = rng.normal(size=n)
+        log_rate[:, names == name] += 0.5 * activity[:, None]
+        for target in targets:
+            sign = int(rng.choice([-1, 1]))
+            log_rate[:, names == target] += 0.25 * sign * activity[:, None]
+            edges.append((name, str(target), sign))
+    counts = sp.csr_matrix(rng.poisson(np.exp(log_rate)).astype(np.float32))
+    obs = pd.DataFrame(
+        {"donor_id": np.resize(["D0", "D1"], n), "total_counts_all_genes": counts.sum(axis=1).A1},
+        index=pd.Index([f"cell-{i}" for i in range(n)]),
+    )
+    adata = AnnData(counts, obs=obs, var=pd.DataFrame(index=names))
+    adata.uns["network"] = pd.DataFrame(edges, columns=["regulator", "target", "sign"])
+    adata.uns["regulators"] = np.array(REGULATORS)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def network() -> "AnnData":
+    return build_network()
+
+
+@pytest.fixture(scope="session")
+def network_board() -> Board:
+    return Board(dataset="tiny_net", task="gene_network", split="whole", unit="regulator")
+
+
+@pytest.fixture(scope="session")
+def network_case(network: "AnnData", network_board: Board, rule: FoldRule) -> Case:
+    """The only fold of the network board."""
+    from leaderboard.cases import build_case, draw
+
+    return build_case(network, draw(network.obs, network_board, rule)[0], network_board, 0, "test")
+
+
+@pytest.fixture(scope="session")
+def network_truth(network_case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_truth(network_case, tmp_path_factory.mktemp("network_truth"))
+
+
 @pytest.fixture(scope="session")
 def atlas_board() -> Board:
     return Board(dataset="tiny", task="cell_type_annotation", split="donor", unit="donor_id")

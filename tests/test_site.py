@@ -307,6 +307,24 @@ def test_the_hardest_units_show_true_and_predicted_shifts() -> None:
     assert found.hard_units[0].genes == (("G1", "\N{MINUS SIGN}1.00", "+.25"),)
 
 
+def test_the_worst_regulators_show_their_false_and_their_missed_edges() -> None:
+    rows = [
+        failure(kind, "b", unit=unit, subject=unit, position=k, key=f"T{k}", value=1.5 - k, n=k + 1)
+        for unit in ("R1", "R2")
+        for kind in ("missed_edge", "false_edge")
+        for k in range(2)
+    ]
+    found = build_failures(rows, [], [("R2", ".900"), ("R3", "1.000")], [])
+    assert found.any
+    (hard,) = found.regulators
+    assert (hard.unit, hard.score) == ("R2", ".900")
+    assert hard.edges[:2] == (
+        ("not in the truth", "T0", "+1.500", "1"),
+        ("not in the truth", "T1", "+.500", "2"),
+    )
+    assert [words for words, *_ in hard.edges[2:]] == ["true, ranked low"] * 2
+
+
 def test_a_broken_promise_and_confounding_are_on_the_dataset_page(data: SiteData) -> None:
     validation = json.loads(json.dumps(data.datasets["sim"].validation))
     validation["contracts"][0]["results"][0].update(

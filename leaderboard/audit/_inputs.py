@@ -15,6 +15,7 @@ SHOWN = {
         *("cell_line", "total_counts_all_genes"),
     },
     "modality_prediction": {"role", "cell_type", "donor_id", "batch", "total_counts_all_genes"},
+    "gene_network": {"role", "total_counts_all_genes"},
 }
 """What inputs may show, kept apart from the code that writes them, so that one checks the other."""
 SHOWN_PARTS: dict[str, dict[str, set[str]]] = {
@@ -39,6 +40,7 @@ def check_identifiers(files: FoldFiles) -> Iterator[Finding]:
         "order(s) of rows other than that of the hash",
     )
     extra = sorted(set(map(str, files.inputs.obs.columns)) - SHOWN[files.board.task])
+    extra += [f"var:{column}" for column in files.inputs.var.columns]
     for place in ("obsm", "obsp", "layers", "uns"):
         known = SHOWN_PARTS.get(files.board.task, {}).get(place, set())
         extra += [f"{place}:{key}" for key in sorted(set(getattr(files.inputs, place)) - known)]

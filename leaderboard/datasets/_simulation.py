@@ -19,6 +19,7 @@ from numpy.polynomial.chebyshev import chebvander
 from scipy import sparse
 from scipy.stats import norm
 
+from leaderboard.datasets._network import attach_network
 from leaderboard.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -215,10 +216,15 @@ def draw_barcodes(rng: np.random.Generator, n: int) -> pd.Index:
 
 
 def read_counts(folder: Path) -> "AnnData":
-    """Read ``counts.h5ad`` of a simulated dataset."""
+    """Read ``counts.h5ad`` of a simulated dataset, and the network that was kept as truth."""
     from anndata import read_h5ad
 
-    return read_h5ad(folder / "counts.h5ad")
+    adata = read_h5ad(folder / "counts.h5ad")
+    network = pd.read_parquet(folder / "network.parquet")
+    genes = pd.read_parquet(folder / "gene.parquet")
+    network["sign"] = np.sign(network["weight"])
+    attach_network(adata, network, genes.loc[genes["is_regulator"], "gene"])
+    return adata
 
 
 def write_counts(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from leaderboard.datasets._dorothea import attach_dorothea
 from leaderboard.datasets._r import Node, counts_csr, read_r
 from leaderboard.errors import ReadError
 from leaderboard.spec import CONTROL, Source
@@ -25,11 +26,13 @@ def read(folder: Path) -> "AnnData":
     experiment = read_r(folder / "kang_se.rda").item("kang_se")
     counts = experiment.assay("counts")
     genes = experiment.slot("elementMetadata").frame(["feature"])
-    return AnnData(
+    adata = AnnData(
         X=counts_csr(counts.entries.T, experiment.where),
         obs=_read_obs(experiment, counts.columns),
         var=pd.DataFrame({"gene_id": counts.rows}, index=genes["feature"].astype(str).to_numpy()),
     )
+    attach_dorothea(adata, folder)
+    return adata
 
 
 def _read_obs(experiment: Node, barcodes: "pd.Index[str] | None") -> pd.DataFrame:

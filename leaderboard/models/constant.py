@@ -13,6 +13,7 @@ from leaderboard.models._inputs import (
     test_cells,
 )
 from leaderboard.models._proteins import known_proteins, protein_names, protein_prediction
+from leaderboard.models._regulation import edge_table, regulator_places
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Constant:
-    """The first label of the alphabet; the mean level of expression, for every gene."""
+    """The first label of the alphabet; one level of expression for every gene; one edge weight."""
 
     def annotate(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
         """Return one training label for all cells."""
@@ -37,11 +38,23 @@ class Constant:
         shape = int(test_cells(inputs).sum()), len(protein_names(inputs))
         return protein_prediction(inputs, np.full(shape, known_proteins(inputs).mean()))
 
+    def score_edges(
+        self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext
+    ) -> pd.DataFrame:
+        """Return the same weight for every pair, as many pairs as a prediction may hold."""
+        regulators = regulator_places(inputs, queries)
+        return edge_table(inputs, regulators, np.ones((len(regulators), inputs.n_vars)))
+
 
 MODEL = Model(
     name="constant",
     label="Constant (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
+    tasks=(
+        "cell_type_annotation",
+        "gene_network",
+        "modality_prediction",
+        "perturbation_prediction",
+    ),
     load=Constant,
     is_adversary=True,
 )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from leaderboard.models._bins import answer_by_bin
 from leaderboard.models._inputs import (
@@ -15,6 +16,7 @@ from leaderboard.models._inputs import (
     training_profiles,
 )
 from leaderboard.models._proteins import known_proteins, protein_prediction
+from leaderboard.models._regulation import correlations, edge_table, expression, regulator_places
 from leaderboard.profiles import size_factors
 from leaderboard.spec import Model, RunContext
 
@@ -54,11 +56,28 @@ class DepthOnly:
         means = means.reindex(range(self.n_bins)).fillna(pd.Series(values.mean(axis=0)))
         return protein_prediction(inputs, means.to_numpy()[number[test_cells(inputs)]])
 
+    def score_edges(
+        self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext
+    ) -> pd.DataFrame:
+        """Return how regulator and target both follow the log of the cell's total counts."""
+        order = np.argsort(inputs.obs_names.to_numpy(dtype=str), kind="stable")
+        depth = np.log1p(size_factors(inputs.X, inputs.obs, "panel")[order])
+        last = np.array([inputs.n_vars])
+        with_depth = correlations(sp.hstack([expression(inputs), depth[:, None]]).tocsr(), last)
+        follows = np.nan_to_num(with_depth[0, :-1])
+        regulators = regulator_places(inputs, queries)
+        return edge_table(inputs, regulators, np.outer(follows[regulators], follows))
+
 
 MODEL = Model(
     name="depth_only",
     label="Depth only (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
+    tasks=(
+        "cell_type_annotation",
+        "gene_network",
+        "modality_prediction",
+        "perturbation_prediction",
+    ),
     load=DepthOnly,
     is_adversary=True,
 )

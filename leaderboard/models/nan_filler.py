@@ -12,6 +12,7 @@ from leaderboard.models._inputs import (
     test_cells,
 )
 from leaderboard.models._proteins import protein_names, protein_prediction
+from leaderboard.models._regulation import regulator_places
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class NanFiller:
-    """Probabilities and profiles of NaN; the checks of the task make the entry failed."""
+    """Probabilities, profiles and weights of NaN; the checks of the task make the entry failed."""
 
     def annotate(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
         """Return labels with probabilities that are not a number."""
@@ -37,11 +38,25 @@ class NanFiller:
         shape = int(test_cells(inputs).sum()), len(protein_names(inputs))
         return protein_prediction(inputs, np.full(shape, np.nan))
 
+    def score_edges(
+        self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext
+    ) -> pd.DataFrame:
+        """Return edges of the first regulator whose weights are not a number."""
+        genes = inputs.var_names.to_numpy(dtype=str)
+        name = genes[regulator_places(inputs, queries)[0]]
+        edges = pd.DataFrame({"regulator": name, "target": genes[genes != name]})
+        return edges.assign(weight=np.float32(np.nan))
+
 
 MODEL = Model(
     name="nan_filler",
     label="NaN filler (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
+    tasks=(
+        "cell_type_annotation",
+        "gene_network",
+        "modality_prediction",
+        "perturbation_prediction",
+    ),
     load=NanFiller,
     is_adversary=True,
 )

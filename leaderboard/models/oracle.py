@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from leaderboard.io import read_parquet
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Oracle:
-    """True labels; exact expected profiles; proteins before the noise of the cell."""
+    """True labels, exact expected profiles, the network itself, proteins before a cell's noise."""
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return the true label of every test cell."""
@@ -33,11 +34,24 @@ class Oracle:
         """Return the noise-free proteins of every test cell."""
         return protein_prediction(inputs, hidden_proteins(inputs, run, "mean:"))
 
+    def score_edges(
+        self, _inputs: "AnnData", _queries: pd.DataFrame, run: RunContext
+    ) -> pd.DataFrame:
+        """Return the true edges, each with its sign."""
+        truth = read_parquet(truth_folder(run) / "truth.parquet")
+        edges = truth[["regulator", "target"]]
+        return edges.assign(weight=truth["sign"].to_numpy(dtype=np.float32))
+
 
 MODEL = Model(
     name="oracle",
     label="Oracle (knows the truth)",
-    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
+    tasks=(
+        "cell_type_annotation",
+        "gene_network",
+        "modality_prediction",
+        "perturbation_prediction",
+    ),
     load=Oracle,
     sees_truth=True,
     suites=("known_truth",),

@@ -1,4 +1,4 @@
-"""The truth dealt to the wrong cells or genes: it must score like knowing nothing."""
+"""The truth dealt to the wrong cells, genes or targets: it must score like knowing nothing."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Shuffled:
-    """Keeps the labels or proteins of every unit's cells, or the sizes of a shift's effects."""
+    """Keeps a unit's labels or proteins, the sizes of a shift's effects, or a regulator's signs."""
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return the true labels of every unit's cells in random order."""
@@ -46,6 +46,20 @@ class Shuffled:
         other = _dealt(unit, np.random.default_rng(run.seed))
         return protein_prediction(inputs, hidden_proteins(inputs, run, "true:")[other])
 
+    def score_edges(
+        self, inputs: "AnnData", _queries: pd.DataFrame, run: RunContext
+    ) -> pd.DataFrame:
+        """Return as many edges of every regulator, with its signs, to targets drawn at random."""
+        truth = read_parquet(truth_folder(run) / "truth.parquet")
+        genes, rng = np.sort(inputs.var_names.to_numpy(dtype=str)), np.random.default_rng(run.seed)
+        tables = []
+        for name, edges in truth.groupby("regulator", sort=True):
+            targets = rng.choice(genes[genes != name], len(edges), replace=False)
+            weight = edges["sign"].to_numpy(dtype=np.float32)
+            columns = {"regulator": str(name), "target": targets, "weight": weight}
+            tables.append(pd.DataFrame(columns))
+        return pd.concat(tables, ignore_index=True)
+
 
 def _dealt(unit: "pd.Series[str]", rng: np.random.Generator) -> np.ndarray:
     """Return for every cell the position of the cell of its unit whose truth it is given."""
@@ -59,7 +73,12 @@ def _dealt(unit: "pd.Series[str]", rng: np.random.Generator) -> np.ndarray:
 MODEL = Model(
     name="shuffled",
     label="Shuffled truth",
-    tasks=("cell_type_annotation", "perturbation_prediction", "modality_prediction"),
+    tasks=(
+        "cell_type_annotation",
+        "gene_network",
+        "modality_prediction",
+        "perturbation_prediction",
+    ),
     load=Shuffled,
     sees_truth=True,
     is_stochastic=True,

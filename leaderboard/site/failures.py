@@ -15,6 +15,7 @@ MAX_GENES = 8
 MAX_PROTEINS = 8
 MAX_TYPES = 8
 RARE_FRACTION = 0.01
+EDGES = {"false_edge": "not in the truth", "missed_edge": "true, ranked low"}
 MIN_CELLS = 10
 """Below it a recall is printed as counts only, and an error not at all."""
 NOT_RUN = "not run"
@@ -66,6 +67,16 @@ class Weak:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HardRegulator:
+    """One of the regulators with the worst score, and its worst edges."""
+
+    unit: str
+    score: str
+    edges: tuple[tuple[str, str, str, str], ...]
+    """What is wrong, target, weight, place among the candidates."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failures:
     """All failure lists of one entry on one board; a list may be empty."""
 
@@ -78,12 +89,13 @@ class Failures:
     """Bin, mean stated confidence, share correct, cells."""
     proteins: tuple[Weak, ...] = ()
     types: tuple[Weak, ...] = ()
+    regulators: tuple[HardRegulator, ...] = ()
 
     @property
     def any(self) -> bool:
         """Whether there is anything to show."""
         lists = (self.confusions, self.rare, self.hard_units, self.confident, self.calibration)
-        return any(map(len, (*lists, self.proteins, self.types)))
+        return any(map(len, (*lists, self.proteins, self.types, self.regulators)))
 
 
 def build_failures(
@@ -114,6 +126,7 @@ def build_failures(
         calibration=_calibration(kinds["calibration"]),
         proteins=_proteins(kinds["protein"], reference["protein"]),
         types=_types(kinds["type_error"], reference["type_error"]),
+        regulators=_regulators(kinds, worst),
     )
 
 
@@ -193,6 +206,24 @@ def _hard_units(rows: Rows, worst: Sequence[tuple[str, str]]) -> tuple[HardUnit,
         )
         for unit, score in worst[:MAX_UNITS]
         if unit in shifts
+    )
+
+
+def _regulators(
+    kinds: Mapping[str, Rows], worst: Sequence[tuple[str, str]]
+) -> tuple[HardRegulator, ...]:
+    """Return the worst regulators with their strongest false and their lowest true edges."""
+    edges: dict[str, list[tuple[str, str, str, str]]] = defaultdict(list)
+    for kind, words in EDGES.items():
+        rows = sorted(kinds.get(kind, ()), key=lambda r: (r["seed"], r["position"]))
+        for row in [r for r in rows if r["seed"] == rows[0]["seed"]]:
+            edges[row["unit"]].append(
+                (words, row["key"], text.signed(row["value"]), text.count(row["n"]))
+            )
+    return tuple(
+        HardRegulator(unit=unit, score=score, edges=tuple(edges[unit]))
+        for unit, score in worst[:MAX_UNITS]
+        if unit in edges
     )
 
 

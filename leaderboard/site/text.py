@@ -21,6 +21,7 @@ UNITS = {
     "perturbation": ("perturbation", "perturbations"),
     "cell_line": ("cell line", "cell lines"),
     "cell_type": ("cell type", "cell types"),
+    "regulator": ("regulator", "regulators"),
 }
 HELD_OUT = {
     "donor": "unseen donors",
@@ -31,6 +32,7 @@ HELD_OUT = {
     "perturbation": "unseen perturbations",
     "combination": "unseen combinations",
     "context": "unseen contexts",
+    "whole": "nothing held out",
 }
 
 

@@ -14,6 +14,7 @@ from leaderboard.predict import shown_to
 from leaderboard.spec import (
     Annotator,
     Case,
+    EdgeScorer,
     ModalityPredictor,
     Model,
     PerturbPredictor,
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 CAPABILITY = {
     "cell_type_annotation": (Annotator, "annotate"),
+    "gene_network": (EdgeScorer, "score_edges"),
     "perturbation_prediction": (PerturbPredictor, "predict"),
     "modality_prediction": (ModalityPredictor, "predict_proteins"),
 }
 KEYS = {
     "cell_type_annotation": ["cell_id"],
+    "gene_network": ["regulator", "target"],
     "perturbation_prediction": ["perturbation", "context", "statistic"],
     "modality_prediction": ["cell_id"],
 }
@@ -43,6 +46,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "knn_protein": {"n_dims": 8},
     "type_mean_protein": {"n_dims": 8},
     "torch_mlp": {"epochs": 3, "hidden": 8},
+    "grn_trees": {"n_trees": 3, "n_cells": 150, "n_targets": 30},
     "scvi": {"n_genes": 40, "n_latent": 4, "epochs": 2},
     "scanvi": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},
 }

@@ -9,7 +9,13 @@ import pytest
 import scipy.sparse as sp
 
 from leaderboard.errors import UndefinedScoreError
-from leaderboard.spec import AnnotationUnit, Metric, ModalityUnit, PerturbationUnit
+from leaderboard.spec import (
+    AnnotationUnit,
+    Metric,
+    ModalityUnit,
+    PerturbationUnit,
+    RegulatorUnit,
+)
 from tests.metrics._screens import DEPTH, Screen, simulate
 
 N_CELLS = 60
@@ -122,6 +128,25 @@ def modality_unit(seed: int, how: Variant = OWN) -> ModalityUnit:
     return ModalityUnit(predicted=predicted, truth=truth, label=label)
 
 
+def regulator_unit(seed: int, how: Variant = OWN) -> RegulatorUnit:
+    """40 candidates, 12 of them targets; half of the weights are right, a quarter is not given."""
+    rng = np.random.default_rng(seed)
+    sign = rng.permutation(np.resize([1.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], GENES))
+    said = {"own": sign + rng.normal(scale=0.8, size=GENES), "truth": sign}
+    wrong = np.random.default_rng([seed, how.seed]).permutation(sign)
+    weight = said.get(how.answer, wrong)
+    is_given = rng.random(GENES) < 0.75 if how.answer == "own" else weight != 0
+    order = np.arange(GENES)
+    if how.order is not None:
+        order = np.random.default_rng(how.order).permutation(GENES)
+    return RegulatorUnit(
+        weight=np.where(is_given, weight, 0.0)[order],
+        is_given=is_given[order],
+        sign=sign[order],
+        degree_auprc=0.4,
+    )
+
+
 def screen(seed: int, how: Variant = OWN) -> Screen:
     """A small screen whose predicted cells have some skill, all of it or none."""
     made = simulate(seed, n_perturbations=6, n_cells=30, n_genes=150, n_controls=80)
@@ -170,6 +195,7 @@ def needs_cells(metric: Metric) -> bool:
 
 UNITS: dict[str, Callable[[int, Variant], Any]] = {
     "cell_type_annotation": annotation_unit,
+    "gene_network": regulator_unit,
     "perturbation_prediction": perturbation_unit,
     "modality_prediction": modality_unit,
 }

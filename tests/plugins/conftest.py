@@ -23,19 +23,19 @@ def tiny_resources(tmp_path_factory: pytest.TempPathFactory) -> None:
     RESOURCES[_go.RESOURCE] = write_sets(folder / _go.RESOURCE, tiny_sets())
 
 
+CASES = {
+    "cell_type_annotation": ("atlas_case", "atlas_truth"),
+    "gene_network": ("network_case", "network_truth"),
+    "modality_prediction": ("proteins_case", "proteins_truth"),
+    "perturbation_prediction": ("sampled_case", "screen_truth"),
+}
+
+
 @pytest.fixture
-def cases(
-    atlas_case: Case,
-    atlas_truth: Path,
-    sampled_case: Case,
-    screen_truth: Path,
-    proteins_case: Case,
-    proteins_truth: Path,
-) -> dict[str, tuple[Case, Path]]:
+def cases(request: pytest.FixtureRequest) -> dict[str, tuple[Case, Path]]:
     return {
-        "cell_type_annotation": (atlas_case, atlas_truth),
-        "perturbation_prediction": (sampled_case, screen_truth),
-        "modality_prediction": (proteins_case, proteins_truth),
+        task: (request.getfixturevalue(case), request.getfixturevalue(truth))
+        for task, (case, truth) in CASES.items()
     }
 
 

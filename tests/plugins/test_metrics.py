@@ -144,9 +144,15 @@ def without_differences(unit: Any) -> Any:
     return replace(unit, truth=unit.truth * 0)
 
 
+def without_targets(unit: Any) -> Any:
+    return replace(unit, sign=unit.sign * 0)
+
+
 NEVER = {"accuracy", "mse", "mae", "rmse"}
 """Metrics that every unit with a cell and a gene defines."""
 UNDEFINED: dict[str, Any] = {
+    **dict.fromkeys(("auprc", "auprc_ratio", "early_precision", "sign_accuracy"), without_targets),
+    "auprc_ratio_degree": lambda u: replace(u, degree_auprc=0.0),
     "macro_f1": lambda u: replace(u, classes=()),
     "balanced_accuracy": lambda u: replace(u, classes=()),
     "aurc": lambda u: replace(u, probability=None),
