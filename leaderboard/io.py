@@ -32,7 +32,7 @@ SCORE_KEY = SCORE_COLUMNS[:7]
 FAILURE_COLUMNS = [
     "entry", "board", "fold", "seed", "kind", "unit", "subject", "position", "key", "value", "n",
 ]  # fmt: skip
-FAILURE_KINDS = ("confusion", "top_gene", "confident_error", "calibration")
+FAILURE_KINDS = ("confusion", "top_gene", "confident_error", "calibration", "unmixed_label")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pandas as pd
 from leaderboard.models._bins import answer_by_bin
 from leaderboard.models._inputs import (
     control_profiles,
+    embedding_table,
     fitted,
     perturbation_prediction,
     training_profiles,
@@ -33,6 +34,11 @@ class DepthOnly:
         edges = np.quantile(depth[fitted(inputs)], inner)
         return answer_by_bin(inputs, np.searchsorted(edges, depth, side="right"))
 
+    def embed(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return the log of total counts as the only dimension."""
+        depth = size_factors(inputs.X, inputs.obs, "panel")
+        return embedding_table(inputs, np.log1p(depth)[:, None])
+
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext) -> pd.DataFrame:
         """Return each context's control mean, scaled as all controls together fit training best."""
         controls = control_profiles(inputs)
@@ -46,7 +52,7 @@ class DepthOnly:
 MODEL = Model(
     name="depth_only",
     label="Depth only (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("batch_integration", "cell_type_annotation", "perturbation_prediction"),
     load=DepthOnly,
     is_adversary=True,
 )

@@ -7,6 +7,7 @@ import pandas as pd
 
 from leaderboard.models._inputs import (
     annotation,
+    embedding_table,
     labels,
     perturbation_prediction,
     test_cells,
@@ -26,6 +27,10 @@ class NanFiller:
         nothing = np.full((n, len(names)), np.nan)
         return annotation(inputs, np.repeat(names[0], n), (names, nothing))
 
+    def embed(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return places that are not a number."""
+        return embedding_table(inputs, np.full((inputs.n_obs, 2), np.nan))
+
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext) -> pd.DataFrame:
         """Return profiles that are not a number."""
         nothing = np.full((len(queries), inputs.n_vars), np.nan)
@@ -35,7 +40,7 @@ class NanFiller:
 MODEL = Model(
     name="nan_filler",
     label="NaN filler (adversary)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("batch_integration", "cell_type_annotation", "perturbation_prediction"),
     load=NanFiller,
     is_adversary=True,
 )

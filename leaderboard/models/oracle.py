@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from leaderboard.io import read_parquet
-from leaderboard.models._inputs import annotation, perturbation_prediction
-from leaderboard.models._truth import true_labels, truth_folder
+from leaderboard.models._inputs import annotation, embedding_table, perturbation_prediction
+from leaderboard.models._truth import true_labels, true_places, truth_folder
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 
 class Oracle:
-    """True labels; exact expected profiles."""
+    """True labels; exact expected profiles; the noise-free mean of every cell's own type."""
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return the true label of every test cell."""
         return annotation(inputs, true_labels(inputs, run)["label"])
+
+    def embed(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        """Return every cell near its type's mean, which knows neither batch nor donor."""
+        return embedding_table(inputs, true_places(inputs, run))
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return the noise-free mean profile of every query."""
@@ -32,7 +36,7 @@ class Oracle:
 MODEL = Model(
     name="oracle",
     label="Oracle (knows the truth)",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("batch_integration", "cell_type_annotation", "perturbation_prediction"),
     load=Oracle,
     sees_truth=True,
     suites=("known_truth",),

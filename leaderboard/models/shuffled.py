@@ -6,8 +6,13 @@ import numpy as np
 import pandas as pd
 
 from leaderboard.io import read_parquet
-from leaderboard.models._inputs import annotation, control_profiles, perturbation_prediction
-from leaderboard.models._truth import true_labels, truth_folder
+from leaderboard.models._inputs import (
+    annotation,
+    control_profiles,
+    embedding_table,
+    perturbation_prediction,
+)
+from leaderboard.models._truth import true_labels, true_places, truth_folder
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -26,6 +31,11 @@ class Shuffled:
             members = (truth["unit"] == unit).to_numpy()
             shuffled[members] = rng.permutation(truth.loc[members, "label"].to_numpy())
         return annotation(inputs, shuffled)
+
+    def embed(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        """Return the places of the oracle, each with another cell."""
+        places = true_places(inputs, run)
+        return embedding_table(inputs, np.random.default_rng(run.seed).permutation(places))
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return control mean + the true shift of the query, its genes in random order."""
@@ -47,7 +57,7 @@ class Shuffled:
 MODEL = Model(
     name="shuffled",
     label="Shuffled truth",
-    tasks=("cell_type_annotation", "perturbation_prediction"),
+    tasks=("batch_integration", "cell_type_annotation", "perturbation_prediction"),
     load=Shuffled,
     sees_truth=True,
     is_stochastic=True,
