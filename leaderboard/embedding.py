@@ -105,6 +105,14 @@ class Embedded:
                 yield str(label), members, n_batches
 
     @cached_property
+    def is_mixable(self) -> Bool[np.ndarray, " cells"]:
+        """Which cells have a label with a mixture to look at."""
+        found = np.zeros(len(self.label), dtype=bool)
+        for _, members, _ in self.mixed_labels():
+            found[members] = True
+        return found
+
+    @cached_property
     def within(self) -> dict[str, Neighbours]:
         """The nearest cells of the own label; indices count the label's cells."""
         self.check_spread()

@@ -23,7 +23,7 @@ def cilisi(case: IntegrationUnit) -> float:
 
 def count(case: IntegrationUnit) -> int:
     """Return the number of cells that have a value, by which units weigh."""
-    return int(np.isfinite(case.cells.batch_mixing[case.own]).sum())
+    return int(np.sum(case.cells.is_mixable & case.own))
 
 
 METRIC = Metric(

@@ -32,16 +32,19 @@ def true_labels(inputs: "AnnData", run: RunContext) -> pd.DataFrame:
 
 
 def true_places(inputs: "AnnData", run: RunContext) -> Float[np.ndarray, "cells dims"]:
-    """Return the noise-free mean log expression of every cell's type, and a little noise.
+    """Return the place of every cell's type, and a little noise that breaks ties.
 
-    In the coordinates that the types span; the noise, a hundredth of the least distance between two
-    types, breaks ties between cells of one type.
+    The noise-free mean log expression of the type, in the coordinates that the types span; where no
+    simulator kept it, a dimension for every type.
     """
     from scipy.spatial.distance import pdist
 
-    label = true_labels(inputs, run)["label"].to_numpy(dtype=str)
-    means = read_parquet(truth_folder(run) / "true_state.parquet").set_index("cell_type")
-    centred = means.to_numpy() - means.to_numpy().mean(axis=0)
-    left, lengths, _ = np.linalg.svd(centred, full_matrices=False)
-    places = pd.DataFrame(left * lengths, index=means.index).loc[label].to_numpy()
-    return around(inputs, places, SPREAD * float(pdist(centred).min()))
+    names, code = np.unique(
+        true_labels(inputs, run)["label"].to_numpy(dtype=str), return_inverse=True
+    )
+    path = truth_folder(run) / "true_state.parquet"
+    if not path.is_file():
+        return around(inputs, np.eye(len(names))[code])
+    means = read_parquet(path).set_index("cell_type").loc[names].to_numpy()
+    left, lengths, _ = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
+    return around(inputs, (left * lengths)[code], SPREAD * float(pdist(means).min()))
