@@ -4,12 +4,13 @@ Neighbours are exact, so a value depends on neither a random start nor the order
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int, Shaped
 
@@ -84,6 +85,28 @@ class Embedded:
     """The frozen labels of the board that the fewest batches hold."""
     batch_variance: float | None = None
     """Frozen: the share of variance that batches explain before integration."""
+
+    @classmethod
+    def of(cls, cells: pd.DataFrame, constants: Mapping[str, Any]) -> "Embedded":
+        """Sort cells by id, so that starts and ties that follow an order follow this one.
+
+        Parameters
+        ----------
+        cells
+            ``cell_id label unit d0 d1 ...``; the unit of integration is the batch.
+        constants
+            The frozen ones of the board: ``isolated`` and ``batch_variance``.
+        """
+        cells = cells.sort_values("cell_id")
+        n_dims = sum(str(c).removeprefix("d").isdigit() for c in cells.columns)
+        dims = [f"d{k}" for k in range(n_dims)]
+        return cls(
+            embedding=cells[dims].to_numpy(dtype=np.float32),
+            label=cells["label"].to_numpy(dtype=str),
+            batch=cells["unit"].to_numpy(dtype=str),
+            isolated=tuple(constants["isolated"]),
+            batch_variance=constants["batch_variance"],
+        )
 
     def check_spread(self) -> None:
         """Raise UndefinedScoreError if all cells are at one place."""

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 LABEL = "cell_type"
 N_COMPONENTS = 50
 """Principal components of the counts before integration, as scanpy's default has them."""
-PERPLEXITY = 30
-LOW_PERPLEXITY = 15
-"""A mixture that looks no better than one of half as many neighbours is not told from perfect."""
+EFFECTIVE = 60 / np.e
+"""Neighbours that count in LISI: exponential weights whose entropy is log 30, its perplexity, have
+an inverse Simpson index of 2 x 30 / e."""
 LEAST_GAP = 1e-9
 KBET_ACCEPTED = 0.95
 """Share of tests at 5 % that a perfect mixture passes."""
@@ -110,7 +110,8 @@ def _edges(
 ) -> tuple[float, float, float, float, str]:
     """Return floor, ceiling, its ends and its kind; cells at random positions are the floor."""
     if name == "cilisi":
-        ends = (mixture(table, k) for k in (PERPLEXITY, LOW_PERPLEXITY, np.inf))
+        # Weights that fall faster or slower: half as many neighbours, or all of the label.
+        ends = (mixture(table, n) for n in (EFFECTIVE, EFFECTIVE / 2, np.inf))
         return (0.0, *ends, "random neighbours of the own label")
     if name == "kbet":
         return (0.0, *[KBET_ACCEPTED] * 3, "tests at 5 %")

@@ -101,17 +101,9 @@ def _check_prediction(prediction: pd.DataFrame, keys: pd.DataFrame, _names: Sequ
 
 
 def _embedded(item: Evidence, constants: Mapping[str, Any]) -> Embedded:
-    """Return the record that all units share: cells in the order of their ids."""
+    """Return the record that all units share."""
     cells = item.truth.merge(item.prediction, on="cell_id", validate="one_to_one")
-    cells = cells.sort_values("cell_id")
-    dims = [f"d{k}" for k in range(len(_dims(item.prediction)))]
-    return Embedded(
-        embedding=cells[dims].to_numpy(dtype=np.float32),
-        label=cells["label"].to_numpy(dtype=str),
-        batch=cells["unit"].to_numpy(dtype=str),
-        isolated=tuple(constants["isolated"]),
-        batch_variance=constants["batch_variance"],
-    )
+    return Embedded.of(cells, constants)
 
 
 def _observe(

@@ -11,17 +11,19 @@ import pytest
 
 from leaderboard.models import MODELS
 from leaderboard.predict import shown_to
-from leaderboard.spec import Annotator, Case, Model, PerturbPredictor, RunContext
+from leaderboard.spec import Annotator, Case, Integrator, Model, PerturbPredictor, RunContext
 from leaderboard.tasks import TASKS
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 CAPABILITY = {
+    "batch_integration": (Integrator, "embed"),
     "cell_type_annotation": (Annotator, "annotate"),
     "perturbation_prediction": (PerturbPredictor, "predict"),
 }
 KEYS = {
+    "batch_integration": ["cell_id"],
     "cell_type_annotation": ["cell_id"],
     "perturbation_prediction": ["perturbation", "context", "statistic"],
 }
@@ -35,7 +37,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "scanvi": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},
 }
 """Parameters that suit 40 genes; what is not named runs with its defaults."""
-EXTRA = {"scvi": "scvi", "scanvi": "scvi"}
+EXTRA = {"scvi": "scvi", "scanvi": "scvi", "harmony": "harmonypy"}
 """The package of an optional extra that a model cannot run without."""
 REFUSED = "nan_filler"
 """The adversary whose every answer the checks of a task must refuse."""
@@ -107,6 +109,8 @@ def asked_of(task: str, case: Case) -> tuple[pd.DataFrame, list[str]]:
     if task == "cell_type_annotation":
         labels = case.inputs.obs["cell_type"].dropna().astype(str)
         return case.truth[["cell_id"]], sorted(labels.unique())
+    if task == "batch_integration":
+        return case.truth[["cell_id"]], []
     assert case.queries is not None, f"say here what {task} asks for"
     return case.queries, list(map(str, case.inputs.var_names))
 

@@ -25,9 +25,15 @@ def tiny_resources(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture
 def cases(
-    atlas_case: Case, atlas_truth: Path, sampled_case: Case, screen_truth: Path
+    atlas_case: Case,
+    atlas_truth: Path,
+    sampled_case: Case,
+    screen_truth: Path,
+    mixing_case: Case,
+    mixing_truth: Path,
 ) -> dict[str, tuple[Case, Path]]:
     return {
+        "batch_integration": (mixing_case, mixing_truth),
         "cell_type_annotation": (atlas_case, atlas_truth),
         "perturbation_prediction": (sampled_case, screen_truth),
     }
