@@ -36,7 +36,7 @@ def load_scib() -> Any:
         ("jax_persistent_cache_min_compile_time_secs", 0.0),
         ("jax_persistent_cache_min_entry_size_bytes", -1),
     ):
-        jax.config.update(name, value)
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
     import scib_metrics  # noqa: PLC0415
 
     scib_metrics.settings.verbosity = logging.ERROR
@@ -223,12 +223,13 @@ def leiden(graph: sp.csr_matrix, resolution: float) -> Int[np.ndarray, " cells"]
     import scanpy  # noqa: PLC0415
     from anndata import AnnData  # noqa: PLC0415
 
-    cells = AnnData(sp.csr_matrix((graph.shape[0], 1), dtype=np.float32))
+    cells = AnnData(np.zeros((graph.shape[0], 1), dtype=np.float32))
     scanpy.tl.leiden(
         cells, resolution=resolution, adjacency=graph, flavor="igraph", n_iterations=2,
         directed=False, random_state=0,
     )  # fmt: skip
-    return cells.obs["leiden"].astype(int).to_numpy()
+    clusters: Int[np.ndarray, " cells"] = cells.obs["leiden"].astype(int).to_numpy()
+    return clusters
 
 
 def own_mean(case: IntegrationUnit, values: Cells, reason: str) -> float:

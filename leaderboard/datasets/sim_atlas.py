@@ -293,8 +293,8 @@ def _true_states(folder: Path) -> pd.DataFrame:
     """Average the log shares of a type's states, so that donors, batches and factors cancel."""
     states = pd.read_parquet(folder / "states.parquet")
     genes = pd.read_parquet(folder / "gene.parquet", columns=["gene"])["gene"]
-    logs = np.log(states[list(genes)]).assign(cell_type=states["cell_type"].to_numpy())
-    return logs.groupby("cell_type", sort=True).mean().reset_index()
+    logs = pd.DataFrame(np.log(states[list(genes)].to_numpy()), columns=list(genes))
+    return logs.groupby(states["cell_type"], sort=True).mean().reset_index()
 
 
 SOURCE = Source(name="sim_atlas", read=read_counts, simulate=_simulate, true_states=_true_states)

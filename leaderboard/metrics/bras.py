@@ -60,7 +60,10 @@ def batch_silhouette(
     far = (n_others - (all_ - own)) / n_others
     widest = np.maximum(near, far)
     is_defined = (size > 1) & (widest > 0)
-    return np.divide(far - near, widest, out=np.zeros(len(code)), where=is_defined)
+    silhouette: Float[np.ndarray, " cells"] = np.divide(
+        far - near, widest, out=np.zeros(len(code)), where=is_defined
+    )
+    return silhouette
 
 
 METRIC = Metric(

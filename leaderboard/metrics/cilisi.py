@@ -22,7 +22,7 @@ def cilisi(case: IntegrationUnit) -> float:
 
 
 def count(case: IntegrationUnit) -> int:
-    """Return the number of cells that have a value, by which units weigh."""
+    """Return the number of cells that have a value."""
     return int(np.sum(case.cells.is_mixable & case.own))
 
 
@@ -36,6 +36,5 @@ METRIC = Metric(
     citation="Andreatta et al. 2024, doi:10.1038/s41467-024-45240-z; LISI of scib-metrics 0.5.10",
     floor=0.0,
     is_ranked=True,
-    is_pooled=True,
     count=count,
 )

@@ -1,7 +1,5 @@
 """Are a cell's neighbours of its own type?"""
 
-import numpy as np
-
 from leaderboard.embedding import K_GRAPH, own_mean
 from leaderboard.spec import IntegrationUnit, Metric
 
@@ -13,11 +11,6 @@ def knn_purity(case: IntegrationUnit) -> float:
     return own_mean(case, same.mean(axis=1), "the unit has no cell")
 
 
-def count(case: IntegrationUnit) -> int:
-    """Return the number of cells, by which units weigh."""
-    return int(np.sum(case.own))
-
-
 METRIC = Metric(
     name="knn_purity",
     label="kNN label purity",
@@ -27,6 +20,4 @@ METRIC = Metric(
     higher_is_better=True,
     citation="share of like labels among 15 neighbours",
     floor=None,
-    is_pooled=True,
-    count=count,
 )

@@ -17,7 +17,8 @@ def pcr_comparison(case: IntegrationUnit) -> float:
     before = case.cells.batch_variance
     if not before:
         raise UndefinedScoreError("batches explain no variance before integration")
-    return max(0.0, 1.0 - variance_explained(case.cells.embedding, case.cells.batch) / before)
+    after = variance_explained(case.cells.embedding, case.cells.batch)
+    return max(0.0, 1.0 - after / float(before))
 
 
 METRIC = Metric(

@@ -27,8 +27,8 @@ class Combat:
         from anndata import AnnData
 
         counts = log_counts(inputs)
-        counts = counts[:, variable_genes(counts, min(self.n_genes, inputs.n_vars))].toarray()
-        cells = AnnData(counts[:, np.ptp(counts, axis=0) > 0])
+        shown = counts[:, variable_genes(counts, min(self.n_genes, inputs.n_vars))].toarray()
+        cells = AnnData(shown[:, np.ptp(shown, axis=0) > 0])
         cells.obs["batch"] = pd.Categorical(inputs.obs["batch"].astype(str).to_numpy())
         if cells.obs["batch"].nunique() < 2:
             raise ValueError("ComBat needs two batches")

@@ -60,12 +60,14 @@ class Failures:
     """Stated confidence, true type, predicted type, unit."""
     calibration: tuple[tuple[str, str, str, str], ...]
     """Bin, mean stated confidence, share correct, cells."""
+    unmixed: tuple[tuple[str, str, str, str], ...] = ()
+    """Cell type, batch, mean ciLISI and cells, of the types whose batches stay most apart."""
 
     @property
     def any(self) -> bool:
         """Whether there is anything to show."""
         lists = (self.confusions, self.rare, self.hard_units, self.confident, self.calibration)
-        return any(map(len, lists))
+        return any(map(len, (*lists, self.unmixed)))
 
 
 def build_failures(
@@ -92,6 +94,7 @@ def build_failures(
         hard_units=_hard_units(kinds["top_gene"], worst),
         confident=_confident(kinds["confident_error"]),
         calibration=_calibration(kinds["calibration"]),
+        unmixed=_unmixed(kinds["unmixed_label"]),
     )
 
 
@@ -187,6 +190,14 @@ def _confident(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
     return tuple(
         (text.probability(r["value"]), r["subject"], r["key"], r["unit"])
         for r in order[:MAX_ERRORS]
+    )
+
+
+def _unmixed(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
+    order = sorted(rows, key=lambda r: (r["value"], r["subject"], r["unit"]))
+    return tuple(
+        (r["subject"], r["unit"], text.number(r["value"]), text.count(r["n"]))
+        for r in order[:MAX_CONFUSIONS]
     )
 
 

@@ -31,6 +31,7 @@ HELD_OUT = {
     "perturbation": "unseen perturbations",
     "combination": "unseen combinations",
     "context": "unseen contexts",
+    "whole": "nothing held out",
 }
 
 

@@ -1,7 +1,8 @@
 """What is frozen about an integration board, and where its entries fail."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ KBET_ACCEPTED = 0.95
 def freeze(
     adata: "AnnData", roles: pd.DataFrame, board: Board, metrics: Sequence[Metric]
 ) -> dict[str, Any]:
-    """Return isolated labels, batch variance, floors, ceilings and trust of an integration board.
+    """Return what is frozen: labels that count, isolated ones, batch variance, floors, trust.
 
     All from labels, batches and counts, none from an embedding, so that no search or clustering
     enters a frozen number.
@@ -40,6 +41,7 @@ def freeze(
     isolated = isolated_labels(table)
     edges = {metric.name: _edges(metric.name, table, isolated) for metric in metrics}
     return {
+        "classes": sorted(map(str, table.index[table.sum(axis=1) >= MIN_CELLS])),
         "isolated": isolated,
         "batch_variance": batch_variance(adata[cells.index], board.unit),
         "metrics": {m.name: _constants(m, table, edges[m.name]) for m in metrics},
@@ -81,17 +83,16 @@ def mixture(table: pd.DataFrame, n_neighbours: float) -> float:
     """Return the ciLISI of cells whose neighbours are a random draw of their own label.
 
     The inverse Simpson index of a draw of n is taken at its expectation, sum p^2 + (1 - sum p^2)/n.
+    Mean over the cells of a batch, then over batches, as the board has it.
     """
-    cells, total = 0.0, 0.0
-    for _, row in table.iterrows():
-        share = row[row > 0] / row.sum()
-        if row.sum() < MIN_CELLS or len(share) < 2:
-            continue
-        simpson = float((share**2).sum())
-        effective = 1.0 / (simpson + (1.0 - simpson) / n_neighbours)
-        total += row.sum() * (effective - 1.0) / (len(share) - 1.0)
-        cells += row.sum()
-    return total / cells if cells else 0.0
+    counts = table[(table.sum(axis=1) >= MIN_CELLS) & ((table > 0).sum(axis=1) > 1)]
+    share = counts.div(counts.sum(axis=1), axis=0)
+    simpson = (share**2).sum(axis=1)
+    effective = 1.0 / (simpson + (1.0 - simpson) / n_neighbours)
+    scaled = (effective - 1.0) / ((counts > 0).sum(axis=1) - 1.0)
+    batches = counts.loc[:, counts.sum() > 0]
+    means = batches.mul(scaled, axis=0).sum() / batches.sum()
+    return float(means.mean()) if len(means) else 0.0
 
 
 def _one_cluster(table: pd.DataFrame, isolated: Sequence[str]) -> float:
@@ -105,42 +106,50 @@ def _one_cluster(table: pd.DataFrame, isolated: Sequence[str]) -> float:
     return float(np.mean(by_batch)) if by_batch else 0.0
 
 
-def _edges(
-    name: str, table: pd.DataFrame, isolated: Sequence[str]
-) -> tuple[float, float, float, float, str]:
-    """Return floor, ceiling, its ends and its kind; cells at random positions are the floor."""
+@dataclass(frozen=True, kw_only=True)
+class _Edges:
+    """Floor and ceiling of one metric."""
+
+    floor: float = 0.0
+    ceiling: float = 1.0
+    low: float = 1.0
+    high: float = 1.0
+    kind: str = "best possible value"
+
+
+def _edges(name: str, table: pd.DataFrame, isolated: Sequence[str]) -> _Edges:
+    """Return the scale of a metric; cells at random places are the floor of those of types."""
     if name == "cilisi":
         # Weights that fall faster or slower: half as many neighbours, or all of the label.
-        ends = (mixture(table, n) for n in (EFFECTIVE, EFFECTIVE / 2, np.inf))
-        return (0.0, *ends, "random neighbours of the own label")
+        ceiling, low, high = (mixture(table, n) for n in (EFFECTIVE, EFFECTIVE / 2, np.inf))
+        kind = "random neighbours of the own label"
+        return _Edges(ceiling=ceiling, low=low, high=high, kind=kind)
     if name == "kbet":
-        return (0.0, *[KBET_ACCEPTED] * 3, "tests at 5 %")
+        accepted = dict.fromkeys(("ceiling", "low", "high"), KBET_ACCEPTED)
+        return _Edges(**accepted, kind="tests at 5 %")
     share = (table.sum(axis=1) / table.to_numpy().sum()).to_numpy()
     simpson = float((share**2).sum())
     n_labels = len(share)
     floors = {
-        "knn_purity": simpson,
+        "knn_purity": float((table / table.sum()).mul(share, axis=0).sum().mean()),
         "clisi": (n_labels - 1 / simpson) / (n_labels - 1) if n_labels > 1 else 0.0,
         "isolated_label_f1": _one_cluster(table, isolated),
     }
-    return (floors.get(name, 0.0), 1.0, 1.0, 1.0, "best possible value")
+    return _Edges(floor=floors.get(name, 0.0))
 
 
-def _constants(
-    metric: Metric, table: pd.DataFrame, edges: tuple[float, float, float, float, str]
-) -> dict[str, Any]:
-    floor, ceiling, low, high, kind = edges
+def _constants(metric: Metric, table: pd.DataFrame, edges: _Edges) -> dict[str, Any]:
     reason = ""
-    if ceiling - floor < LEAST_GAP:
+    if edges.ceiling - edges.floor < LEAST_GAP:
         reason = "no better value than that of cells at random places"
     if table.shape[1] < 2:
         reason = "one batch only: nothing to integrate"
     return {
-        "floor": floor if metric.floor is None else metric.floor,
-        "ceiling": ceiling,
-        "ceiling_low": low,
-        "ceiling_high": high,
-        "ceiling_kind": kind,
+        "floor": edges.floor if metric.floor is None else metric.floor,
+        "ceiling": edges.ceiling,
+        "ceiling_low": edges.low,
+        "ceiling_high": edges.high,
+        "ceiling_kind": edges.kind,
         "trusted": not reason,
         "reason": reason,
     }
@@ -169,7 +178,8 @@ def _confusion(cells: Embedded) -> Iterator[tuple[Any, ...]]:
     said = names[votes.argmax(axis=1)]
     found = pd.DataFrame({"unit": cells.batch, "label": cells.label, "said": said})
     total = found.groupby(["unit", "label"]).size()
-    for (unit, label, other), n in found.groupby(["unit", "label", "said"]).size().items():  # type: ignore[misc]
+    for key, n in found.groupby(["unit", "label", "said"]).size().items():
+        unit, label, other = cast("tuple[str, str, str]", key)
         yield "confusion", unit, label, 0, other, n / total.loc[(unit, label)], n
 
 

