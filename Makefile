@@ -23,8 +23,9 @@ full: $(INSTALLED) ## Entries of the full tier on the real suites (hours; a GPU 
 	$(VENV)/bin/python -m pip install --quiet --editable '.[scvi]'
 	dvc repro $(FULL:%=%dvc.yaml)
 
-bench: $(INSTALLED) ## Our perturbation scores beside cell-eval2's, seconds and memory, in one run.
+bench: $(INSTALLED) ## Our scores beside cell-eval2's and scib-metrics', seconds and memory, in one run.
 	python -m tests.bench
+	python -m tests.bench_integration
 
 check: $(INSTALLED) ## Style, types, imports, fast tests.
 	ruff format --check leaderboard stages tests

@@ -12,7 +12,7 @@ from leaderboard.io import FAILURE_COLUMNS, SCORE_COLUMNS
 from leaderboard.metrics import METRICS
 from leaderboard.metrics._cells import CellSample, build_samples, build_truths
 from leaderboard.profiles import target_genes
-from leaderboard.spec import CONTROL, Board, Evidence, Metric, Observation, ScoreValue
+from leaderboard.spec import CONTROL, WHOLE, Board, Evidence, Metric, Observation, ScoreValue
 from leaderboard.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def score_board(
         _row(entry, board, observation.seed, value)
         for seed in sorted({item.seed for item in evidence})
         for observation in task.observe([e for e in evidence if e.seed == seed], board, constants)
-        for value in score_unit(observation, metrics)
+        for value in score_unit(
+            observation, [m for m in metrics if m.is_whole == observation.is_whole]
+        )
     ]
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
@@ -110,10 +112,12 @@ def failed_board(
     """
     truth = pd.concat([e.truth.assign(fold=e.fold, seed=e.seed) for e in evidence])
     truth = truth[truth["role"] == "test"]
+    # A copy in which all cells are one unit, for the metrics that have no smaller one.
+    every = pd.concat([truth, truth.assign(unit=WHOLE)], keys=[False, True], names=["is_whole"])
     rows = []
-    for (seed, unit), cells in truth.groupby(["seed", "unit"]):
+    for (seed, is_whole, unit), cells in every.groupby(["seed", "is_whole", "unit"]):
         folds = cells["fold"].unique()
-        for metric in metrics:
+        for metric in (m for m in metrics if m.is_whole == is_whole):
             value = ScoreValue(
                 fold=int(folds[0]) if len(folds) == 1 else -1,
                 metric=metric.name,

@@ -17,6 +17,9 @@ else:  # anndata takes a second to import, and a record only carries it
 CONTROL = "control"
 """The ``perturbation`` of an unperturbed cell."""
 
+WHOLE = "all"
+"""Name of the unit of metrics that have one value a board."""
+
 Role = Literal["train", "validation", "test", "control_input", "control_truth"]
 ROLES: tuple[Role, ...] = ("train", "validation", "test", "control_input", "control_truth")
 Suite = Literal["known_truth", "public_small", "public_large"]
@@ -37,6 +40,9 @@ class Source:
     true_profiles: Callable[[Path, str, float], pd.DataFrame] | None = None
     """Noise-free mean profiles from the raw folder: (folder, context column, target sum) to a table
     ``perturbation context`` + genes, in log1p of counts scaled to the target sum."""
+    true_states: Callable[[Path], pd.DataFrame] | None = None
+    """Noise-free mean log share of every gene in every cell type, batches and donors averaged out,
+    from the raw folder: ``cell_type`` + genes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +191,8 @@ class Observation:
     """Unit records of the task; perturbation boards have one per context."""
     undefined: str = ""
     """Why metrics that need controls have no value here."""
+    is_whole: bool = False
+    """Whether this is all of the board as one unit, for metrics that have no smaller one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +276,16 @@ class RegulatorUnit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IntegrationUnit:
+    """An embedding with its truth, seen from the cells of one batch or from all of them."""
+
+    cells: Any
+    """All cells of the board (``embedding.Embedded``): one record for all units."""
+    own: Bool[np.ndarray, " cells"]
+    """Which of them are the unit's."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     """One number for one unit, and how to read it."""
 
@@ -291,6 +309,8 @@ class Metric:
     """Undefined where a context has fewer than 100 control cells."""
     is_pooled: bool = False
     """Units weigh by their ``n`` in the board's mean: a ratio pooled over units."""
+    is_whole: bool = False
+    """Has one value for all cells of a board, in a unit called ``all``, and none by unit."""
     count: Callable[[Any], int] | None = None
     """From the unit record to the ``n`` of the metric's row; None: all scored cells of the unit."""
     display: Callable[[float], float] = field(default=lambda value: value)
@@ -432,6 +452,8 @@ class Task:
     """What a board's ``unit`` must be where units are genes; empty where it is a column."""
     asked: Callable[[pd.DataFrame, pd.DataFrame | None], pd.DataFrame] | None = None
     """(truth, groups) to the keys that a prediction must answer; None: rows of the role test."""
+    shows_adversaries: bool = False
+    """Whether adversaries are scored on metrics that never rank too, to show what each can win."""
     hides_labels: tuple[str, ...] = ()
     """``obs`` columns of the inputs that only models with ``uses_labels`` are shown."""
 

@@ -1,5 +1,6 @@
 """Independent jobs of a stage, side by side in processes."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -19,3 +20,9 @@ def run_jobs(jobs: Sequence[Callable[[], Any]], workers: int) -> list[Any]:
         return [job.result() for job in running]
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def limit_threads(n: int) -> None:
+    """Tell libraries that are not yet imported how many threads they may use."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "NPROC"):
+        os.environ.setdefault(name, str(n))

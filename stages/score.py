@@ -29,12 +29,14 @@ from leaderboard.models import MODELS
 from leaderboard.score import failed_board, failures_of_board, metrics_of, score_board
 from leaderboard.spec import Board
 from leaderboard.submission.entry import CONTROLS, Entry, boards_of, plugins_of, read_entry
-from leaderboard.workers import run_jobs
+from leaderboard.tasks import TASKS
+from leaderboard.workers import limit_threads, run_jobs
 
 
 def main(suite: str, dataset: str, name: str) -> None:
     """Write score and failure tables; the controls' also recompute the frozen constants."""
     params, entry = read_params(), read_entry(layout.ENTRIES / name)
+    limit_threads(params.threads)
     lock = read_board_lock(dataset)
     boards = boards_of(entry, dataset, suite, params)
     for board in boards:
@@ -72,13 +74,14 @@ def _score_board(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the score and the failure rows of one board, of every plug-in of the controls."""
     truths, constants = read_truths(suite, board), read_board_lock(board.dataset)[board.id]
+    # Where a control fails tells nobody anything.
+    wants_failures = entry.kind != CONTROLS
     found = [
-        _score(row_name, board, folder, truths, params, constants)
+        _score(row_name, board, folder, (truths, constants), params, wants_failures=wants_failures)
         for row_name, folder in _predictions(suite, entry, name, board)
     ]
     no_failures = pd.DataFrame(columns=FAILURE_COLUMNS)
-    # Where an adversary fails tells nobody anything.
-    failures = [] if entry.kind == CONTROLS else [f for _, f in found if len(f)]
+    failures = [f for _, f in found if len(f)]
     return pd.concat([table for table, _ in found]), pd.concat(failures or [no_failures])
 
 
@@ -96,10 +99,13 @@ def _score(
     name: str,
     board: Board,
     folder: Path,
-    truths: Sequence[FoldTruth],
+    known: tuple[Sequence[FoldTruth], Any],
     params: Params,
-    constants: Any,
+    *,
+    wants_failures: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return score and failure rows of one plug-in; ``known``: truths of the folds, constants."""
+    truths, constants = known
     status = read_json(folder / "status.json")
     failed = status["status"] == "failed"
     evidence = [
@@ -109,13 +115,14 @@ def _score(
     ]
     # Adversaries attack what ranks; the plug-ins of the controls carry their own names.
     is_adversary = name in MODELS and MODELS[name].is_adversary
-    metrics = metrics_of(board.task, ranked_only=is_adversary)
+    ranked_only = is_adversary and not TASKS[board.task].shows_adversaries
+    metrics = metrics_of(board.task, ranked_only=ranked_only)
     if failed:
         return failed_board(name, board, evidence, status["reason"], metrics), pd.DataFrame()
-    return (
-        score_board(name, board, evidence, constants, metrics),
-        failures_of_board(name, board, evidence, constants),
-    )
+    scores = score_board(name, board, evidence, constants, metrics)
+    if not wants_failures:
+        return scores, pd.DataFrame()
+    return scores, failures_of_board(name, board, evidence, constants)
 
 
 if __name__ == "__main__":

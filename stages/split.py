@@ -68,6 +68,7 @@ def _cut(suite: str, board: Board, roles: Path, folders: tuple[Path, Path]) -> l
     for fold, case in build_cases(adata, read_roles(roles), board, read_params().release):
         cases, truth = (folder / board.id / layout.fold_name(fold) for folder in folders)
         _write(case, cases, truth)
+        _write_true_states(suite, board, truth)
         if board.context is not None and case.queries is not None:
             target_sum = float(case.inputs.uns["target_sum"])
             asked.append(
@@ -86,6 +87,13 @@ def _write(case: Case, inputs: Path, truth: Path) -> None:
     for name, table in (("moments", case.moments), ("groups", case.groups)):
         if table is not None:
             write_parquet(truth / f"{name}.parquet", table)
+
+
+def _write_true_states(suite: str, board: Board, truth: Path) -> None:
+    """Add the noise-free means of cell types that a simulator keeps, to an integration board."""
+    states = SOURCES[read_dataset(suite, board.dataset).source].true_states
+    if board.task == "batch_integration" and states is not None:
+        write_parquet(truth / "true_state.parquet", states(layout.raw(suite, board.dataset)))
 
 
 def _write_true_means(asked: _Asked, suite: str) -> None:

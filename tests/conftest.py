@@ -309,6 +309,34 @@ def sampled_case(screen: "AnnData", screen_roles: pd.DataFrame, screen_board: Bo
     return build_case(screen, screen_roles, replace(screen_board, cells=20), 0, "test")
 
 
+@pytest.fixture(scope="session")
+def mixing_board() -> Board:
+    return Board(dataset="tiny", task="batch_integration", split="whole", unit="batch")
+
+
+@pytest.fixture(scope="session")
+def mixing_case(atlas: "AnnData", mixing_board: Board, rule: FoldRule) -> Case:
+    """The only fold of the integration board."""
+    from leaderboard.cases import build_case, draw
+
+    roles = draw(atlas.obs, mixing_board, rule)[0]
+    return build_case(atlas, roles, mixing_board, 0, "test")
+
+
+@pytest.fixture(scope="session")
+def mixing_truth(
+    atlas: "AnnData", mixing_case: Case, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The truth with the sample means of types standing for the true ones."""
+    from leaderboard.io import write_parquet
+
+    folder = write_truth(mixing_case, tmp_path_factory.mktemp("mixing_truth"))
+    means = pd.DataFrame(atlas.X.toarray(), columns=list(atlas.var_names))
+    table = means.groupby(atlas.obs["cell_type"].to_numpy()).mean().rename_axis("cell_type")
+    write_parquet(folder / "true_state.parquet", table.reset_index())
+    return folder
+
+
 def write_truth(case: Case, folder: Path) -> Path:
     """Write what the plug-ins that see the truth read; the sample means stand for the true ones."""
     from leaderboard.io import write_parquet

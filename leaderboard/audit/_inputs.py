@@ -10,6 +10,7 @@ from leaderboard.audit._record import Finding, FoldFiles, finding
 OPAQUE = r"[0-9a-f]{24}"
 SHOWN = {
     "cell_type_annotation": {"role", "cell_type", "donor_id", "batch", "total_counts_all_genes"},
+    "batch_integration": {"role", "batch", "cell_type", "total_counts_all_genes"},
     "perturbation_prediction": {
         *("role", "perturbation", "context", "size_factor", "donor_id", "batch", "cell_type"),
         *("cell_line", "total_counts_all_genes"),
@@ -24,8 +25,11 @@ SHOWN_PARTS: dict[str, dict[str, set[str]]] = {
 }
 """The same for what inputs hold besides counts and ``obs``, by place."""
 HIDDEN_FROM_TEST_CELLS = ("cell_type", "donor_id", "batch")
-SHOWN_OF_TEST_CELLS: dict[str, set[str]] = {}
-"""What a task asks models to look at all the same."""
+SHOWN_OF_TEST_CELLS = {"batch_integration": {"batch", "cell_type"}}
+"""What a task asks models to look at all the same; prediction hides labels from all but models
+that declare to use them."""
+LABELLED_ONLY = ("cell_type_annotation", "batch_integration")
+"""Tasks that leave out cells without a label."""
 
 
 def check_identifiers(files: FoldFiles) -> Iterator[Finding]:
@@ -71,7 +75,7 @@ def check_labels(files: FoldFiles) -> Iterator[Finding]:
         return
     asked = np.unique(scored["real_cell_id"])
     planned = files.roles.loc[files.roles["role"] == "test", "cell_id"]
-    if files.board.task == "cell_type_annotation":
+    if files.board.task in LABELLED_ONLY:
         planned = planned[files.obs["cell_type"].reindex(planned).notna().to_numpy()]
     missing = sorted(set(planned) ^ set(asked))
     yield finding(files, "labels", missing, "test cell(s) that split and truth disagree on")

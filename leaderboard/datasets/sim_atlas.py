@@ -290,4 +290,12 @@ def _draw_proteins(
     return {"protein": expected_of_cell + noise, "protein_mean": expected_of_cell}
 
 
-SOURCE = Source(name="sim_atlas", read=read_counts, simulate=_simulate)
+def _true_states(folder: Path) -> pd.DataFrame:
+    """Average the log shares of a type's states, so that donors, batches and factors cancel."""
+    states = pd.read_parquet(folder / "states.parquet")
+    genes = pd.read_parquet(folder / "gene.parquet", columns=["gene"])["gene"]
+    logs = pd.DataFrame(np.log(states[list(genes)].to_numpy()), columns=list(genes))
+    return logs.groupby(states["cell_type"], sort=True).mean().reset_index()
+
+
+SOURCE = Source(name="sim_atlas", read=read_counts, simulate=_simulate, true_states=_true_states)

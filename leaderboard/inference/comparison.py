@@ -38,7 +38,8 @@ def compare_metric(evidence: BoardEvidence, metric: Metric) -> dict[str, Any]:
     reason = str(frozen["reason"])
     if not reason and saturated:
         reason = f"saturated: {', '.join(saturated)} within the interval of the ceiling"
-    reason = reason or ("" if metric.is_ranked else "shown, not ranked") or lost_to(duels)
+    shown = "" if metric.is_ranked else "shown, not ranked"
+    reason = reason or "; ".join(filter(None, (shown, lost_to(duels))))
     return {
         "label": metric.label,
         "higher_is_better": metric.higher_is_better,
@@ -63,7 +64,8 @@ def compare_metric(evidence: BoardEvidence, metric: Metric) -> dict[str, Any]:
 
 def _duels(evidence: BoardEvidence, table: pd.DataFrame, metric: Metric) -> list[dict[str, Any]]:
     """Set adversaries against the simple baselines; on random boards nothing is at stake."""
-    if not metric.is_ranked or evidence.board.is_random:
+    is_attacked = metric.is_ranked or TASKS[evidence.board.task].shows_adversaries
+    if not is_attacked or evidence.board.is_random:
         return []
     failed = evidence.failed
     kinds = {n: f for n, f in evidence.entries.items() if n not in failed}

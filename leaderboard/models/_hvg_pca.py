@@ -30,19 +30,27 @@ def hvg_pca(inputs: "AnnData", n_genes: int, n_dims: int) -> Float[np.ndarray, "
         counts = counts[:, variable_genes(counts[is_fitted], n_genes)]
     mean = np.asarray(counts[is_fitted].mean(axis=0)).ravel()
     axes = _axes(counts[is_fitted].toarray() - mean, n_dims)
-    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    components: Float[np.ndarray, "cells dims"] = counts @ axes - mean @ axes
-    return components
+    places: Float[np.ndarray, "cells dims"] = counts @ axes - mean @ axes
+    return places
+
+
+def components(
+    centred: Float[np.ndarray, "cells genes"], n_dims: int
+) -> Float[np.ndarray, "cells dims"]:
+    """Return the leading principal components of values whose genes have mean 0."""
+    places: Float[np.ndarray, "cells dims"] = centred @ _axes(centred, n_dims)
+    return places
 
 
 def _axes(values: Float[np.ndarray, "cells genes"], n_dims: int) -> Float[np.ndarray, "genes dims"]:
-    """Return the leading eigenvectors of the gene covariance, largest first."""
+    """Return the leading eigenvectors of the gene covariance, their largest loading positive."""
     import scipy.linalg
 
     n = values.shape[1]
     chosen = (max(0, n - n_dims), n - 1)
     _, axes = scipy.linalg.eigh(values.T @ values, subset_by_index=chosen)
-    leading: Float[np.ndarray, "genes dims"] = axes[:, ::-1]
+    leading: Float[np.ndarray, "genes dims"] = axes[:, ::-1].copy()
+    leading *= np.sign(leading[np.abs(leading).argmax(axis=0), np.arange(leading.shape[1])])
     return leading
 
 

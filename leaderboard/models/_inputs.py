@@ -20,8 +20,9 @@ def role_is(inputs: "AnnData", *roles: str) -> np.ndarray:
 
 
 def fitted(inputs: "AnnData") -> np.ndarray:
-    """Return which cells a simple baseline fits on."""
-    return role_is(inputs, *FIT_ROLES)
+    """Return which cells a simple baseline fits on: all of them where nothing is held out."""
+    chosen = role_is(inputs, *FIT_ROLES)
+    return chosen if chosen.any() else np.ones(inputs.n_obs, dtype=bool)
 
 
 def test_cells(inputs: "AnnData") -> np.ndarray:
@@ -56,6 +57,14 @@ def annotation(inputs: "AnnData", predicted: Any, probabilities: Any = None) -> 
     names, values = probabilities
     given = pd.DataFrame(np.asarray(values, dtype=np.float32), columns=[f"p:{n}" for n in names])
     return pd.concat([table, given], axis=1)
+
+
+def embedding_table(inputs: "AnnData", values: np.ndarray) -> pd.DataFrame:
+    """Return ``cell_id d0 d1 ...`` from cells x dims in the order of ``inputs``."""
+    dims = [f"d{k}" for k in range(values.shape[1])]
+    table = pd.DataFrame(np.asarray(values, dtype=np.float32), columns=dims)
+    table.insert(0, "cell_id", inputs.obs_names.astype(str).to_numpy())
+    return table
 
 
 def training_profiles(inputs: "AnnData") -> pd.DataFrame:

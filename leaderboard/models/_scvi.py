@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Int
 
 from leaderboard.errors import ConfigError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 BATCH, LABEL = "scvi_batch", "scvi_label"
 UNLABELLED = "(no label)"
+TENTH = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,6 @@ def cells_for_scvi(inputs: "AnnData", chosen: np.ndarray, genes: np.ndarray) -> 
     off), so test cells carry the first batch of training merely to satisfy the registry.
     """
     import anndata
-    import pandas as pd
 
     order = np.flatnonzero(chosen)[np.argsort(inputs.obs_names[chosen].to_numpy(dtype=str))]
     shown = inputs.obs[fitted(inputs)]
@@ -64,7 +65,8 @@ def cells_for_scvi(inputs: "AnnData", chosen: np.ndarray, genes: np.ndarray) -> 
     batch = np.full(len(order), batches[0], dtype=object)
     label = np.full(len(order), UNLABELLED, dtype=object)
     is_shown = fitted(inputs)[order]
-    label[is_shown] = inputs.obs["cell_type"].astype(str).to_numpy()[order][is_shown]
+    if "cell_type" in inputs.obs:
+        label[is_shown] = inputs.obs["cell_type"].astype(str).to_numpy()[order][is_shown]
     if "batch" in shown:
         batch[is_shown] = inputs.obs["batch"].astype(str).to_numpy()[order][is_shown]
     obs = pd.DataFrame({BATCH: batch, LABEL: label}, index=inputs.obs_names[order])
@@ -95,9 +97,14 @@ def settle(scvi: Any, run: RunContext) -> None:
 
 
 def train(model: Any, inputs: "AnnData", cells: "AnnData", epochs: int, patience: int) -> None:
-    """Train on the cells of role train; those of role validation only decide when to stop."""
+    """Train on the cells of role train; those of role validation only decide when to stop.
+
+    Where nothing is held out, every tenth cell in the order of ids decides.
+    """
     role = dict(zip(inputs.obs_names, role_is(inputs, "validation"), strict=True))
     is_validation = np.array([role[name] for name in cells.obs_names])
+    if not is_validation.any():
+        is_validation = np.arange(len(is_validation)) % TENTH == 0
     parts = [np.flatnonzero(~is_validation), np.flatnonzero(is_validation)]
     model.train(
         max_epochs=epochs,
@@ -116,3 +123,11 @@ def log_history(model: Any, run: RunContext, *curves: str) -> None:
         for epoch, value in enumerate(model.history[curve].to_numpy(dtype=float).ravel()):
             if np.isfinite(value):
                 run.log(curve, float(value), epoch)
+
+
+def encoded(model: Any, inputs: "AnnData", genes: np.ndarray) -> np.ndarray:
+    """Return the latent mean of every cell, cells x dims, in the order of ``inputs``."""
+    cells = cells_for_scvi(inputs, np.ones(inputs.n_obs, dtype=bool), genes)
+    latent = pd.DataFrame(model.get_latent_representation(cells), index=cells.obs_names)
+    values: np.ndarray = latent.loc[inputs.obs_names].to_numpy(dtype=np.float64)
+    return values

@@ -8,6 +8,7 @@ import pandas as pd
 from leaderboard.models._inputs import (
     annotation,
     control_profiles,
+    embedding_table,
     labels,
     perturbation_prediction,
     test_cells,
@@ -26,6 +27,10 @@ class Constant:
     def annotate(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
         """Return one training label for all cells."""
         return annotation(inputs, np.repeat(np.unique(labels(inputs))[0], test_cells(inputs).sum()))
+
+    def embed(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return one place for all cells."""
+        return embedding_table(inputs, np.zeros((inputs.n_obs, 1)))
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext) -> pd.DataFrame:
         """Return one number for all genes and queries."""
@@ -50,6 +55,7 @@ MODEL = Model(
     name="constant",
     label="Constant (adversary)",
     tasks=(
+        "batch_integration",
         "cell_type_annotation",
         "gene_network",
         "modality_prediction",

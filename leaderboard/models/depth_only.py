@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from leaderboard.models._bins import answer_by_bin
 from leaderboard.models._inputs import (
     control_profiles,
+    embedding_table,
     fitted,
     perturbation_prediction,
     test_cells,
@@ -39,6 +40,11 @@ class DepthOnly:
         inner = np.arange(1, self.n_bins) / self.n_bins
         edges = np.quantile(depth[fitted(inputs)], inner)
         return np.searchsorted(edges, depth, side="right")
+
+    def embed(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return the log of total counts as the only dimension."""
+        depth = size_factors(inputs.X, inputs.obs, "panel")
+        return embedding_table(inputs, np.log1p(depth)[:, None])
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext) -> pd.DataFrame:
         """Return each context's control mean, scaled as all controls together fit training best."""
@@ -73,6 +79,7 @@ MODEL = Model(
     name="depth_only",
     label="Depth only (adversary)",
     tasks=(
+        "batch_integration",
         "cell_type_annotation",
         "gene_network",
         "modality_prediction",

@@ -7,6 +7,7 @@ import pandas as pd
 
 from leaderboard.models._inputs import (
     annotation,
+    embedding_table,
     labels,
     perturbation_prediction,
     test_cells,
@@ -27,6 +28,10 @@ class NanFiller:
         names, n = np.unique(labels(inputs)), int(test_cells(inputs).sum())
         nothing = np.full((n, len(names)), np.nan)
         return annotation(inputs, np.repeat(names[0], n), (names, nothing))
+
+    def embed(self, inputs: "AnnData", _run: RunContext) -> pd.DataFrame:
+        """Return places that are not a number."""
+        return embedding_table(inputs, np.full((inputs.n_obs, 2), np.nan))
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext) -> pd.DataFrame:
         """Return profiles that are not a number."""
@@ -52,6 +57,7 @@ MODEL = Model(
     name="nan_filler",
     label="NaN filler (adversary)",
     tasks=(
+        "batch_integration",
         "cell_type_annotation",
         "gene_network",
         "modality_prediction",

@@ -6,9 +6,20 @@ import numpy as np
 import pandas as pd
 
 from leaderboard.io import read_parquet
-from leaderboard.models._inputs import annotation, perturbation_prediction
-from leaderboard.models._proteins import protein_prediction
-from leaderboard.models._truth import hidden_proteins, true_labels, truth_folder
+from leaderboard.models._inputs import (
+    annotation,
+    embedding_table,
+    perturbation_prediction,
+)
+from leaderboard.models._proteins import (
+    protein_prediction,
+)
+from leaderboard.models._truth import (
+    hidden_proteins,
+    true_labels,
+    true_places,
+    truth_folder,
+)
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -16,11 +27,15 @@ if TYPE_CHECKING:
 
 
 class Oracle:
-    """True labels, exact expected profiles, the network itself, proteins before a cell's noise."""
+    """True labels, types, profiles, network, proteins: all that a simulator keeps without noise."""
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return the true label of every test cell."""
         return annotation(inputs, true_labels(inputs, run)["label"])
+
+    def embed(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        """Return every cell near its type's mean, which knows neither batch nor donor."""
+        return embedding_table(inputs, true_places(inputs, run))
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return the noise-free mean profile of every query."""
@@ -47,6 +62,7 @@ MODEL = Model(
     name="oracle",
     label="Oracle (knows the truth)",
     tasks=(
+        "batch_integration",
         "cell_type_annotation",
         "gene_network",
         "modality_prediction",

@@ -1,14 +1,13 @@
 """scVI's latent space of training cells, and the vote of the nearest of them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from leaderboard.models._inputs import fitted
 from leaderboard.models._knn import knn_annotation
-from leaderboard.models._scvi import Size, cells_for_scvi, fit_scvi, genes_of, load_scvi
+from leaderboard.models._scvi import Size, cells_for_scvi, encoded, fit_scvi, genes_of, load_scvi
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -27,14 +26,6 @@ class ScviKnn(Size):
         genes = genes_of(inputs, self.n_genes)
         model = fit_scvi(package, inputs, cells_for_scvi(inputs, fitted(inputs), genes), self, run)
         return knn_annotation(inputs, encoded(model, inputs, genes), self.k)
-
-
-def encoded(model: Any, inputs: "AnnData", genes: np.ndarray) -> np.ndarray:
-    """Return the latent mean of every cell, cells x dims, in the order of ``inputs``."""
-    cells = cells_for_scvi(inputs, np.ones(inputs.n_obs, dtype=bool), genes)
-    latent = pd.DataFrame(model.get_latent_representation(cells), index=cells.obs_names)
-    values: np.ndarray = latent.loc[inputs.obs_names].to_numpy(dtype=np.float64)
-    return values
 
 
 MODEL = Model(

@@ -6,9 +6,21 @@ import numpy as np
 import pandas as pd
 
 from leaderboard.io import read_parquet
-from leaderboard.models._inputs import annotation, control_profiles, perturbation_prediction
-from leaderboard.models._proteins import protein_prediction
-from leaderboard.models._truth import hidden_proteins, true_labels, truth_folder
+from leaderboard.models._inputs import (
+    annotation,
+    control_profiles,
+    embedding_table,
+    perturbation_prediction,
+)
+from leaderboard.models._proteins import (
+    protein_prediction,
+)
+from leaderboard.models._truth import (
+    hidden_proteins,
+    true_labels,
+    true_places,
+    truth_folder,
+)
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -23,6 +35,11 @@ class Shuffled:
         truth = true_labels(inputs, run)
         rng = np.random.default_rng(run.seed)
         return annotation(inputs, truth["label"].to_numpy()[_dealt(truth["unit"], rng)])
+
+    def embed(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        """Return the places of the oracle, each with another cell."""
+        places = true_places(inputs, run)
+        return embedding_table(inputs, np.random.default_rng(run.seed).permutation(places))
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return control mean + the true shift of the query, its genes in random order."""
@@ -74,6 +91,7 @@ MODEL = Model(
     name="shuffled",
     label="Shuffled truth",
     tasks=(
+        "batch_integration",
         "cell_type_annotation",
         "gene_network",
         "modality_prediction",

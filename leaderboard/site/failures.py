@@ -90,12 +90,14 @@ class Failures:
     proteins: tuple[Weak, ...] = ()
     types: tuple[Weak, ...] = ()
     regulators: tuple[HardRegulator, ...] = ()
+    unmixed: tuple[tuple[str, str, str, str], ...] = ()
+    """Cell type, batch, mean ciLISI and cells, of the types whose batches stay most apart."""
 
     @property
     def any(self) -> bool:
         """Whether there is anything to show."""
         lists = (self.confusions, self.rare, self.hard_units, self.confident, self.calibration)
-        return any(map(len, (*lists, self.proteins, self.types, self.regulators)))
+        return any(map(len, (*lists, self.proteins, self.types, self.regulators, self.unmixed)))
 
 
 def build_failures(
@@ -127,6 +129,7 @@ def build_failures(
         proteins=_proteins(kinds["protein"], reference["protein"]),
         types=_types(kinds["type_error"], reference["type_error"]),
         regulators=_regulators(kinds, worst),
+        unmixed=_unmixed(kinds["unmixed_label"]),
     )
 
 
@@ -240,6 +243,14 @@ def _confident(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
     return tuple(
         (text.probability(r["value"]), r["subject"], r["key"], r["unit"])
         for r in order[:MAX_ERRORS]
+    )
+
+
+def _unmixed(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
+    order = sorted(rows, key=lambda r: (r["value"], r["subject"], r["unit"]))
+    return tuple(
+        (r["subject"], r["unit"], text.number(r["value"]), text.count(r["n"]))
+        for r in order[:MAX_CONFUSIONS]
     )
 
 

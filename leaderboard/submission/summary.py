@@ -1,5 +1,6 @@
 """Score tables as a table in the terminal."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from leaderboard.errors import TableError
 from leaderboard.inference.adversaries import RESOLUTION
 from leaderboard.io import read_json, read_scores
 from leaderboard.metrics import METRICS
+from leaderboard.tasks import TASKS
 
 
 def print_scores(suite: str) -> None:
@@ -35,39 +37,52 @@ def print_scores(suite: str) -> None:
 
 
 def print_adversaries() -> int:
-    """Print how every adversary fares on every ranked metric of every board with standings.
+    """Print how every adversary fares on every metric that it attacks, of every board.
 
     Means are taken from the standings' unit values anew. Returns the number of metrics that rank
     although an adversary is above the best simple baseline.
     """
     table = Table(
-        "board", "metric", "ranks", "best adversary", "value", "best baseline", "value", "",
+        "board", "metric", "ranks", "best adversary", "value", "best baseline", "value", "won by",
         title="built to game a score",
     )  # fmt: skip
     beaten = 0
     for standings in read_standings():
-        for name, metric in standings["metrics"].items():
-            if not METRICS[name].is_ranked or standings["board"]["is_random"]:
-                continue
+        for name in _attacked(standings):
+            metric = standings["metrics"][name]
             sign = 1.0 if metric["higher_is_better"] else -1.0
-            rows = [r for r in standings["rows"] if r["status"] == "complete"]
-            values = {r["entry"]: r["metrics"][name] for r in rows if "units" in r["metrics"][name]}
-            means = {e: float(np.mean(list(v["units"].values()))) for e, v in values.items()}
-            gamers = [r["entry"] for r in rows if r["is_adversary"] and r["entry"] in means]
-            simple = [r["entry"] for r in rows if r["kind"] == "baseline" and r["entry"] in means]
+            means, gamers, simple = _sides(standings["rows"], name)
             if not gamers or not simple:
                 continue
             gamer = max(gamers, key=lambda e: sign * means[e])
             best = max(simple, key=lambda e: sign * means[e])
-            wins = sign * (means[gamer] - means[best]) > RESOLUTION
-            beaten += wins and metric["ranks"]
+            winners = [g for g in gamers if sign * (means[g] - means[best]) > RESOLUTION]
+            beaten += bool(winners) and metric["ranks"]
             shown = [f"{METRICS[name].display(means[e]):.3f}" for e in (gamer, best)]
             table.add_row(
                 standings["board"]["id"], name, "yes" if metric["ranks"] else "no",
-                gamer, shown[0], best, shown[1], "adversary above" if wins else "held",
+                gamer, shown[0], best, shown[1], ", ".join(winners) or "none: held",
             )  # fmt: skip
-    Console(width=190).print(table)
+    Console(width=210).print(table)
     return beaten
+
+
+def _attacked(standings: Mapping[str, Any]) -> list[str]:
+    """Return the metrics of a board that adversaries are scored on."""
+    if standings["board"]["is_random"]:
+        return []
+    every = TASKS[standings["board"]["task"]].shows_adversaries
+    return [name for name in standings["metrics"] if every or METRICS[name].is_ranked]
+
+
+def _sides(
+    rows: Sequence[Mapping[str, Any]], metric: str
+) -> tuple[dict[str, float], list[str], list[str]]:
+    """Return the mean over units of every complete entry, the adversaries and the baselines."""
+    rows = [r for r in rows if r["status"] == "complete" and "units" in r["metrics"][metric]]
+    means = {r["entry"]: float(np.mean(list(r["metrics"][metric]["units"].values()))) for r in rows}
+    gamers = [r["entry"] for r in rows if r["is_adversary"]]
+    return means, gamers, [r["entry"] for r in rows if r["kind"] == "baseline"]
 
 
 def print_trust() -> None:

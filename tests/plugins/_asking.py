@@ -15,6 +15,7 @@ from leaderboard.spec import (
     Annotator,
     Case,
     EdgeScorer,
+    Integrator,
     ModalityPredictor,
     Model,
     PerturbPredictor,
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 CAPABILITY = {
+    "batch_integration": (Integrator, "embed"),
     "cell_type_annotation": (Annotator, "annotate"),
     "gene_network": (EdgeScorer, "score_edges"),
     "perturbation_prediction": (PerturbPredictor, "predict"),
     "modality_prediction": (ModalityPredictor, "predict_proteins"),
 }
 KEYS = {
+    "batch_integration": ["cell_id"],
     "cell_type_annotation": ["cell_id"],
     "gene_network": ["regulator", "target"],
     "perturbation_prediction": ["perturbation", "context", "statistic"],
@@ -49,9 +52,17 @@ SIZES: dict[str, dict[str, Any]] = {
     "grn_trees": {"n_trees": 3, "n_cells": 150, "n_targets": 30},
     "scvi": {"n_genes": 40, "n_latent": 4, "epochs": 2},
     "scanvi": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},
+    "scvi_latent": {"n_genes": 40, "n_latent": 4, "epochs": 2},
+    "scanvi_latent": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},
 }
 """Parameters that suit 40 genes; what is not named runs with its defaults."""
-EXTRA = {"scvi": "scvi", "scanvi": "scvi"}
+EXTRA = {
+    "scvi": "scvi",
+    "scanvi": "scvi",
+    "harmony": "harmonypy",
+    "scvi_latent": "scvi",
+    "scanvi_latent": "scvi",
+}
 """The package of an optional extra that a model cannot run without."""
 REFUSED = "nan_filler"
 """The adversary whose every answer the checks of a task must refuse."""
@@ -125,6 +136,8 @@ def asked_of(task: str, case: Case) -> tuple[pd.DataFrame, list[str]]:
         return case.truth[["cell_id"]], sorted(labels.unique())
     if task == "modality_prediction":
         return case.truth[["cell_id"]], list(map(str, case.inputs.uns["protein_names"]))
+    if task == "batch_integration":
+        return case.truth[["cell_id"]], []
     assert case.queries is not None, f"say here what {task} asks for"
     return case.queries, list(map(str, case.inputs.var_names))
 

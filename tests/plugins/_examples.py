@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from leaderboard.embedding import Embedded
 from leaderboard.errors import UndefinedScoreError
 from leaderboard.spec import (
     AnnotationUnit,
+    IntegrationUnit,
     Metric,
     ModalityUnit,
     PerturbationUnit,
@@ -74,6 +77,28 @@ def annotation_unit(seed: int, how: Variant = OWN) -> AnnotationUnit:
         label=label, predicted=predicted, classes=classes, rare=("D", "E"), is_unseen=is_unseen,
         names=tuple(names), probability=probability,
     )  # fmt: skip
+
+
+def integration_unit(seed: int, how: Variant = OWN) -> IntegrationUnit:
+    """120 cells of three types in two batches, which a right answer mixes within the types.
+
+    A wrong answer keeps the batches apart and deals the types to the wrong cells.
+    """
+    rng = np.random.default_rng(seed)
+    label, batch = rng.permutation(np.resize(list("AAABBC"), 120)), rng.choice(["x", "y"], 120)
+    place = np.searchsorted(list("ABC"), label)
+    shift = {"truth": 0.0, "own": 0.6}.get(how.answer, 4.0)
+    spread = {"truth": 0.1, "own": 0.5}.get(how.answer, 0.5)
+    if how.answer == "wrong":
+        place = np.random.default_rng([seed, how.seed]).permutation(place)
+    embedding = 2.0 * np.eye(4)[place] + rng.normal(0.0, spread, (120, 4))
+    embedding[:, 3] += np.where(batch == "x", shift, 0.0)
+    table = pd.DataFrame(embedding, columns=["d0", "d1", "d2", "d3"])
+    table = table.assign(cell_id=[f"c{i:03d}" for i in range(120)], label=label, unit=batch)
+    if how.order is not None:
+        table = table.sample(frac=1, random_state=how.order)
+    cells = Embedded.of(table, {"isolated": ["A", "B", "C"], "batch_variance": 0.9})
+    return IntegrationUnit(cells=cells, own=np.ones(120, dtype=bool))
 
 
 def perturbation_unit(seed: int, how: Variant = OWN) -> PerturbationUnit:
@@ -194,6 +219,7 @@ def needs_cells(metric: Metric) -> bool:
 
 
 UNITS: dict[str, Callable[[int, Variant], Any]] = {
+    "batch_integration": integration_unit,
     "cell_type_annotation": annotation_unit,
     "gene_network": regulator_unit,
     "perturbation_prediction": perturbation_unit,

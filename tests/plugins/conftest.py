@@ -24,6 +24,7 @@ def tiny_resources(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 CASES = {
+    "batch_integration": ("mixing_case", "mixing_truth"),
     "cell_type_annotation": ("atlas_case", "atlas_truth"),
     "gene_network": ("network_case", "network_truth"),
     "modality_prediction": ("proteins_case", "proteins_truth"),

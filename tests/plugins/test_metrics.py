@@ -10,7 +10,7 @@ import pytest
 from leaderboard.errors import UndefinedScoreError
 from leaderboard.metrics import METRICS
 from leaderboard.score import score_unit
-from leaderboard.spec import Metric, Observation
+from leaderboard.spec import IntegrationUnit, Metric, Observation
 from leaderboard.tasks import TASKS
 from tests.plugins._examples import OWN, TRUTH, Variant, each, needs_cells, units_of
 
@@ -99,7 +99,8 @@ def test_a_ranked_metric_has_a_floor_inside_its_bounds_or_the_task_computes_it(
     if plugin.floor is not None:
         assert plugin.bounds[0] <= plugin.floor <= plugin.bounds[1]
     elif plugin.is_ranked:
-        assert set(plugin.tasks) == {"cell_type_annotation"}, "no task computes this floor"
+        computing = {"cell_type_annotation", "batch_integration"}
+        assert set(plugin.tasks) <= computing, "no task computes this floor"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,9 @@ def test_a_pooled_metric_counts_what_it_pools(plugin: Metric) -> None:
     for unit in units_of(plugin, 3):
         n = plugin.count(unit)
         assert isinstance(n, int)
+        if isinstance(unit, IntegrationUnit):
+            assert 0 < n <= unit.own.sum()
+            continue
         assert 0 < n <= len(unit.label)
         hits = plugin.compute(unit) * n
         assert hits == pytest.approx(round(hits), abs=1e-9)
@@ -148,11 +152,34 @@ def without_targets(unit: Any) -> Any:
     return replace(unit, sign=unit.sign * 0)
 
 
+def relabelled(unit: Any, **columns: Any) -> Any:
+    return replace(unit, cells=replace(unit.cells, **columns))
+
+
+def one_batch(unit: Any) -> Any:
+    return relabelled(unit, batch=np.repeat("x", len(unit.own)))
+
+
+def one_place(unit: Any) -> Any:
+    return relabelled(unit, embedding=np.zeros_like(unit.cells.embedding))
+
+
 NEVER = {"accuracy", "mse", "mae", "rmse"}
 """Metrics that every unit with a cell and a gene defines."""
 UNDEFINED: dict[str, Any] = {
     **dict.fromkeys(("auprc", "auprc_ratio", "early_precision", "sign_accuracy"), without_targets),
     "auprc_ratio_degree": lambda u: replace(u, degree_auprc=0.0),
+    "cilisi": one_batch,
+    "ilisi": one_batch,
+    "kbet": one_batch,
+    "bras": one_batch,
+    "pcr_comparison": one_batch,
+    "clisi": one_place,
+    "knn_purity": one_place,
+    "nmi": one_place,
+    "ari": one_place,
+    "graph_connectivity": one_place,
+    "isolated_label_f1": lambda u: relabelled(u, isolated=()),
     "macro_f1": lambda u: replace(u, classes=()),
     "balanced_accuracy": lambda u: replace(u, classes=()),
     "aurc": lambda u: replace(u, probability=None),

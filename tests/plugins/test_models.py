@@ -9,6 +9,7 @@ import pytest
 
 from leaderboard.errors import LeakageError, PredictionError
 from leaderboard.models import MODELS
+from leaderboard.predict import shown_to
 from leaderboard.spec import Annotator, Case, CellSampler, Model
 from leaderboard.submission.entry import read_entries
 from leaderboard.tasks import TASKS
@@ -60,9 +61,8 @@ def test_a_model_has_the_capability_of_every_task_that_it_declares(model: Model,
 
 def answer(model: Model, task: str, cases: Cases) -> Any:
     case, truth = cases[task]
-    return TASKS[task].ask(
-        adapter_of(model), case.inputs.copy(), case.queries, run_of(model, truth)
-    )
+    inputs = shown_to(case.inputs, model, TASKS[task])
+    return TASKS[task].ask(adapter_of(model), inputs, case.queries, run_of(model, truth))
 
 
 @pairs(but=REFUSED)
