@@ -19,7 +19,7 @@ UNITS = {
     "donor_id": "donors", "batch": "batches", "perturbation": "perturbations",
     "cell_type": "cell types", "time": "times",
 }  # fmt: skip
-REASON_LENGTH = 90
+REASON_LENGTH = 100
 
 
 def board_table() -> str:
@@ -79,7 +79,7 @@ def _state(standings: dict[str, Any]) -> str:
 
 
 def _short(reasons: Sequence[str]) -> str:
-    reason = reasons[0].split(": ")[0] if reasons else ""
+    reason = reasons[0] if reasons else ""
     if len(reason) <= REASON_LENGTH:
         return reason
     return f"{reason[:REASON_LENGTH].rpartition(' ')[0]} ..."
