@@ -276,6 +276,17 @@ class RegulatorUnit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GenePropertyUnit:
+    """The genes of one fold, as a probe of their embeddings scores them."""
+
+    score: Float[np.ndarray, " genes"]
+    """Of a probe that never saw these genes; higher is more like genes with the property."""
+    has_property: Bool[np.ndarray, " genes"]
+    family: Shaped[np.ndarray, " genes"]
+    """What a gene's symbol begins with, where many do; one value for all others."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class IntegrationUnit:
     """An embedding with its truth, seen from the cells of one batch or from all of them."""
 
@@ -397,6 +408,18 @@ class EdgeScorer(Protocol):
 
     def score_edges(self, inputs: AnnData, queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return ``regulator target weight``; ``queries`` holds ``gene is_regulator``."""
+        ...
+
+
+@runtime_checkable
+class GeneEmbedder(Protocol):
+    """Places genes, from what is known of them and from cells; no label is shown."""
+
+    def embed_genes(self, inputs: AnnData, queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
+        """Return ``gene d0 d1 ...``, one row for each ``gene`` of ``queries``, at most 4,096 dims.
+
+        A gene that the model does not know is a row of zeros.
+        """
         ...
 
 

@@ -201,6 +201,9 @@ def build_network(seed: int = 0) -> "AnnData":
     adata = AnnData(counts, obs=obs, var=pd.DataFrame(index=names))
     adata.uns["network"] = pd.DataFrame(edges, columns=["regulator", "target", "sign"])
     adata.uns["regulators"] = np.array(REGULATORS)
+    adata.uns["gene_property"] = pd.DataFrame(
+        {"gene": names, "has_property": np.isin(names, [target for _, target, _ in edges])}
+    )
     return adata
 
 
@@ -225,6 +228,25 @@ def network_case(network: "AnnData", network_board: Board, rule: FoldRule) -> Ca
 @pytest.fixture(scope="session")
 def network_truth(network_case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_truth(network_case, tmp_path_factory.mktemp("network_truth"))
+
+
+@pytest.fixture(scope="session")
+def property_board() -> Board:
+    return Board(dataset="tiny_net", task="gene_property", split="whole", unit="gene_fold")
+
+
+@pytest.fixture(scope="session")
+def property_case(network: "AnnData", property_board: Board, rule: FoldRule) -> Case:
+    """The only fold of the board that asks which genes are targets."""
+    from leaderboard.cases import build_case, draw
+
+    roles = draw(network.obs, property_board, rule)[0]
+    return build_case(network, roles, property_board, 0, "test")
+
+
+@pytest.fixture(scope="session")
+def property_truth(property_case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_truth(property_case, tmp_path_factory.mktemp("property_truth"))
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ SHOWN = {
     },
     "modality_prediction": {"role", "cell_type", "donor_id", "batch", "total_counts_all_genes"},
     "gene_network": {"role", "total_counts_all_genes"},
+    "gene_property": {"role", "total_counts_all_genes"},
 }
 """What inputs may show, kept apart from the code that writes them, so that one checks the other."""
 SHOWN_PARTS: dict[str, dict[str, set[str]]] = {

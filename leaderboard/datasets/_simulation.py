@@ -19,6 +19,7 @@ from numpy.polynomial.chebyshev import chebvander
 from scipy import sparse
 from scipy.stats import norm
 
+from leaderboard.datasets._gene_property import attach_property
 from leaderboard.datasets._network import attach_network
 from leaderboard.errors import ConfigError
 
@@ -216,7 +217,10 @@ def draw_barcodes(rng: np.random.Generator, n: int) -> pd.Index:
 
 
 def read_counts(folder: Path) -> "AnnData":
-    """Read ``counts.h5ad`` of a simulated dataset, and the network that was kept as truth."""
+    """Read ``counts.h5ad`` of a simulated dataset, and the network that was kept as truth.
+
+    The property that gene embeddings are probed for is to be a regulator.
+    """
     from anndata import read_h5ad
 
     adata = read_h5ad(folder / "counts.h5ad")
@@ -224,6 +228,7 @@ def read_counts(folder: Path) -> "AnnData":
     genes = pd.read_parquet(folder / "gene.parquet")
     network["sign"] = np.sign(network["weight"])
     attach_network(adata, network, genes.loc[genes["is_regulator"], "gene"])
+    attach_property(adata, genes.rename(columns={"is_regulator": "has_property"}))
     return adata
 
 

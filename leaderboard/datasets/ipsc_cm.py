@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from leaderboard.datasets._gene_property import attach_dosage_sensitivity
 from leaderboard.datasets._r import counts_csr, read_r
 from leaderboard.errors import ReadError
 from leaderboard.spec import Source
@@ -20,17 +21,19 @@ if TYPE_CHECKING:
 
 
 def read(folder: Path) -> "AnnData":
-    """Read the cells of ``iPSC.rda``, named ``cell_001`` ... by row."""
+    """Read the cells of ``iPSC.rda``, named ``cell_001`` ... by row, with a property of genes."""
     from anndata import AnnData
 
     experiment = read_r(folder / "iPSC.rda").item("iPSC")
     counts = experiment.assay("count")
     group = experiment.slot("colData").frame(["group"])["group"].astype(str)
-    return AnnData(
+    adata = AnnData(
         X=counts_csr(counts.entries.T, experiment.where),
         obs=_describe(group, counts.entries.shape[1], experiment.where),
         var=pd.DataFrame(index=counts.rows),
     )
+    attach_dosage_sensitivity(adata, folder)
+    return adata
 
 
 def _describe(group: "pd.Series[str]", n_cells: int, where: str) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import sparse
 
 from leaderboard.datasets._dorothea import attach_dorothea
+from leaderboard.datasets._gene_property import attach_dosage_sensitivity
 from leaderboard.datasets._r import counts_csr, read_r
 from leaderboard.errors import ReadError
 from leaderboard.spec import Source
@@ -25,7 +26,7 @@ PARTS = (("counts", "samples"), ("counts_test", "samples_test"))
 
 
 def read(folder: Path) -> "AnnData":
-    """Read both tables of cells, named by barcode and population, with the prior network."""
+    """Read both tables of cells, named by barcode and population, with what genes are asked."""
     from anndata import AnnData
 
     data = read_r(folder / FILE).item("pbmc_facs")
@@ -49,6 +50,7 @@ def read(folder: Path) -> "AnnData":
         var=pd.DataFrame({"gene_id": genes["ensembl"].to_numpy()}, index=names.to_numpy()),
     )
     attach_dorothea(adata, folder)
+    attach_dosage_sensitivity(adata, folder)
     return adata
 
 

@@ -39,6 +39,12 @@ def hidden_proteins(inputs: "AnnData", run: RunContext, prefix: str) -> np.ndarr
     return table.loc[inputs.obs_names[test_cells(inputs)], names].to_numpy(dtype=np.float64)
 
 
+def true_property(queries: pd.DataFrame, run: RunContext) -> Float[np.ndarray, " genes"]:
+    """Return whether the asked genes have the property, 1 or 0, in the order of ``queries``."""
+    truth = read_parquet(truth_folder(run) / "truth.parquet").set_index("gene")
+    return truth.loc[queries["gene"], "has_property"].to_numpy(dtype=np.float64)
+
+
 def true_places(inputs: "AnnData", run: RunContext) -> Float[np.ndarray, "cells dims"]:
     """Return the place of every cell's type, and a little noise that breaks ties.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from leaderboard.models._genes import gene_table
 from leaderboard.models._inputs import (
     annotation,
     control_profiles,
@@ -50,6 +51,12 @@ class Constant:
         regulators = regulator_places(inputs, queries)
         return edge_table(inputs, regulators, np.ones((len(regulators), inputs.n_vars)))
 
+    def embed_genes(
+        self, _inputs: "AnnData", queries: pd.DataFrame, _run: RunContext
+    ) -> pd.DataFrame:
+        """Return one place for all genes."""
+        return gene_table(queries, np.ones((len(queries), 1)))
+
 
 MODEL = Model(
     name="constant",
@@ -58,6 +65,7 @@ MODEL = Model(
         "batch_integration",
         "cell_type_annotation",
         "gene_network",
+        "gene_property",
         "modality_prediction",
         "perturbation_prediction",
     ),

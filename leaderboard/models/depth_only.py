@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from leaderboard.models._bins import answer_by_bin
+from leaderboard.models._genes import asked_expression, correlation, gene_table
 from leaderboard.models._inputs import (
     control_profiles,
     embedding_table,
@@ -74,6 +75,13 @@ class DepthOnly:
         regulators = regulator_places(inputs, queries)
         return edge_table(inputs, regulators, np.outer(follows[regulators], follows))
 
+    def embed_genes(
+        self, inputs: "AnnData", queries: pd.DataFrame, _run: RunContext
+    ) -> pd.DataFrame:
+        """Return how each gene follows the log of the cell's total counts."""
+        values, depth = asked_expression(inputs, queries)
+        return gene_table(queries, correlation(values, depth[:, None]))
+
 
 MODEL = Model(
     name="depth_only",
@@ -82,6 +90,7 @@ MODEL = Model(
         "batch_integration",
         "cell_type_annotation",
         "gene_network",
+        "gene_property",
         "modality_prediction",
         "perturbation_prediction",
     ),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from leaderboard.models._genes import gene_table
 from leaderboard.models._inputs import (
     annotation,
     embedding_table,
@@ -52,6 +53,12 @@ class NanFiller:
         edges = pd.DataFrame({"regulator": name, "target": genes[genes != name]})
         return edges.assign(weight=np.float32(np.nan))
 
+    def embed_genes(
+        self, _inputs: "AnnData", queries: pd.DataFrame, _run: RunContext
+    ) -> pd.DataFrame:
+        """Return places that are not a number."""
+        return gene_table(queries, np.full((len(queries), 2), np.nan))
+
 
 MODEL = Model(
     name="nan_filler",
@@ -60,6 +67,7 @@ MODEL = Model(
         "batch_integration",
         "cell_type_annotation",
         "gene_network",
+        "gene_property",
         "modality_prediction",
         "perturbation_prediction",
     ),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from leaderboard.io import read_parquet
+from leaderboard.models._genes import gene_table
 from leaderboard.models._inputs import (
     annotation,
     embedding_table,
@@ -18,6 +19,7 @@ from leaderboard.models._truth import (
     hidden_proteins,
     true_labels,
     true_places,
+    true_property,
     truth_folder,
 )
 from leaderboard.spec import Model, RunContext
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Oracle:
-    """True labels, types, profiles, network, proteins: all that a simulator keeps without noise."""
+    """All that a simulator keeps without noise: labels, profiles, network, proteins, properties."""
 
     def annotate(self, inputs: "AnnData", run: RunContext) -> pd.DataFrame:
         """Return the true label of every test cell."""
@@ -57,6 +59,12 @@ class Oracle:
         edges = truth[["regulator", "target"]]
         return edges.assign(weight=truth["sign"].to_numpy(dtype=np.float32))
 
+    def embed_genes(
+        self, _inputs: "AnnData", queries: pd.DataFrame, run: RunContext
+    ) -> pd.DataFrame:
+        """Return whether each gene has the property."""
+        return gene_table(queries, true_property(queries, run)[:, None])
+
 
 MODEL = Model(
     name="oracle",
@@ -65,6 +73,7 @@ MODEL = Model(
         "batch_integration",
         "cell_type_annotation",
         "gene_network",
+        "gene_property",
         "modality_prediction",
         "perturbation_prediction",
     ),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from leaderboard.io import read_parquet
+from leaderboard.models._genes import gene_table
 from leaderboard.models._inputs import (
     annotation,
     control_profiles,
@@ -19,6 +20,7 @@ from leaderboard.models._truth import (
     hidden_proteins,
     true_labels,
     true_places,
+    true_property,
     truth_folder,
 )
 from leaderboard.spec import Model, RunContext
@@ -77,6 +79,13 @@ class Shuffled:
             tables.append(pd.DataFrame(columns))
         return pd.concat(tables, ignore_index=True)
 
+    def embed_genes(
+        self, _inputs: "AnnData", queries: pd.DataFrame, run: RunContext
+    ) -> pd.DataFrame:
+        """Return for each gene whether another one has the property."""
+        truth = true_property(queries, run)
+        return gene_table(queries, np.random.default_rng(run.seed).permutation(truth)[:, None])
+
 
 def _dealt(unit: "pd.Series[str]", rng: np.random.Generator) -> np.ndarray:
     """Return for every cell the position of the cell of its unit whose truth it is given."""
@@ -94,6 +103,7 @@ MODEL = Model(
         "batch_integration",
         "cell_type_annotation",
         "gene_network",
+        "gene_property",
         "modality_prediction",
         "perturbation_prediction",
     ),

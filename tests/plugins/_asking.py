@@ -15,6 +15,7 @@ from leaderboard.spec import (
     Annotator,
     Case,
     EdgeScorer,
+    GeneEmbedder,
     Integrator,
     ModalityPredictor,
     Model,
@@ -30,6 +31,7 @@ CAPABILITY = {
     "batch_integration": (Integrator, "embed"),
     "cell_type_annotation": (Annotator, "annotate"),
     "gene_network": (EdgeScorer, "score_edges"),
+    "gene_property": (GeneEmbedder, "embed_genes"),
     "perturbation_prediction": (PerturbPredictor, "predict"),
     "modality_prediction": (ModalityPredictor, "predict_proteins"),
 }
@@ -37,6 +39,7 @@ KEYS = {
     "batch_integration": ["cell_id"],
     "cell_type_annotation": ["cell_id"],
     "gene_network": ["regulator", "target"],
+    "gene_property": ["gene"],
     "perturbation_prediction": ["perturbation", "context", "statistic"],
     "modality_prediction": ["cell_id"],
 }
@@ -49,6 +52,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "knn_protein": {"n_dims": 8},
     "type_mean_protein": {"n_dims": 8},
     "torch_mlp": {"epochs": 3, "hidden": 8},
+    "gene_coexpression": {"n_genes": 40, "n_dims": 4},
     "grn_trees": {"n_trees": 3, "n_cells": 150, "n_targets": 30},
     "scvi": {"n_genes": 40, "n_latent": 4, "epochs": 2},
     "scanvi": {"n_genes": 40, "n_latent": 4, "epochs": 2, "label_epochs": 2},

@@ -13,6 +13,7 @@ from leaderboard.embedding import Embedded
 from leaderboard.errors import UndefinedScoreError
 from leaderboard.spec import (
     AnnotationUnit,
+    GenePropertyUnit,
     IntegrationUnit,
     Metric,
     ModalityUnit,
@@ -218,10 +219,25 @@ def needs_cells(metric: Metric) -> bool:
     return False
 
 
+def gene_property_unit(seed: int, how: Variant = OWN) -> GenePropertyUnit:
+    """40 genes of two families and others; a third have the property."""
+    rng = np.random.default_rng(seed)
+    has = rng.permutation(np.resize([True, False, False], GENES))
+    family = rng.permutation(np.resize(["ZNF", "HOX", "other", "other"], GENES))
+    said = {"own": has + rng.normal(scale=0.8, size=GENES), "truth": has.astype(float)}
+    wrong = np.random.default_rng([seed, how.seed]).permutation(has.astype(float))
+    order = np.arange(GENES)
+    if how.order is not None:
+        order = np.random.default_rng(how.order).permutation(GENES)
+    score = said.get(how.answer, wrong)
+    return GenePropertyUnit(score=score[order], has_property=has[order], family=family[order])
+
+
 UNITS: dict[str, Callable[[int, Variant], Any]] = {
     "batch_integration": integration_unit,
     "cell_type_annotation": annotation_unit,
     "gene_network": regulator_unit,
+    "gene_property": gene_property_unit,
     "perturbation_prediction": perturbation_unit,
     "modality_prediction": modality_unit,
 }

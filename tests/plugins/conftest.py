@@ -27,6 +27,7 @@ CASES = {
     "batch_integration": ("mixing_case", "mixing_truth"),
     "cell_type_annotation": ("atlas_case", "atlas_truth"),
     "gene_network": ("network_case", "network_truth"),
+    "gene_property": ("property_case", "property_truth"),
     "modality_prediction": ("proteins_case", "proteins_truth"),
     "perturbation_prediction": ("sampled_case", "screen_truth"),
 }
