@@ -22,6 +22,7 @@ UNITS = {
     "cell_line": ("cell line", "cell lines"),
     "cell_type": ("cell type", "cell types"),
     "regulator": ("regulator", "regulators"),
+    "gene_fold": ("fold of genes", "folds of genes"),
 }
 HELD_OUT = {
     "donor": "unseen donors",
