@@ -103,28 +103,44 @@ def _probe(
     has: Bool[np.ndarray, " known"],
     asked: Float[np.ndarray, "asked dims"],
 ) -> Float[np.ndarray, " asked"]:
-    """Fit a ridge regression on standardised dimensions and score other genes.
+    """Fit a ridge regression on some genes and score others.
 
-    The penalty is the one of the least squared leave-one-out error, which ridge has in closed form
-    (Hastie, Tibshirani & Friedman 2009, section 7.10), so that no entry is helped or hurt by the
-    scale or the number of its dimensions.
+    Of two geometries, dimensions as given and dimensions of equal variance, and of all penalties,
+    the pair with the least squared leave-one-out error on the known genes is used: principal
+    components speak through their sizes, counts of unlike units do not. So no entry is helped or
+    hurt by the scale or the number of its dimensions.
     """
     centre, spread = known.mean(axis=0), known.std(axis=0)
     varies = spread > 1e-12 * np.maximum(1.0, np.abs(centre))
     if not varies.any():
         return np.zeros(len(asked))
-    known, asked = ((v[:, varies] - centre[varies]) / spread[varies] for v in (known, asked))
+    known, asked = known[:, varies] - centre[varies], asked[:, varies] - centre[varies]
+    spread = spread[varies]
+    whole = np.full(len(spread), np.sqrt(np.mean(spread**2)))
+    fits = [_ridge(known / scale, has - has.mean(), asked / scale) for scale in (whole, spread)]
+    return min(fits, key=lambda fit: fit[0])[1]
+
+
+def _ridge(
+    known: Float[np.ndarray, "known dims"],
+    target: Float[np.ndarray, " known"],
+    asked: Float[np.ndarray, "asked dims"],
+) -> tuple[float, Float[np.ndarray, " asked"]]:
+    """Return the least leave-one-out error over penalties, and the scores of that fit.
+
+    All columns and ``target`` have mean 0. Ridge has the error in closed form (Hastie, Tibshirani &
+    Friedman 2009, section 7.10).
+    """
     left, sizes, axes = np.linalg.svd(known, full_matrices=False)
     kept = sizes > 1e-9 * sizes[0]
     left, sizes, axes = left[:, kept], sizes[kept], axes[kept]
-    target = has - has.mean()
     along = left.T @ target
     shrink = sizes**2 / (sizes**2 + len(known) * PENALTIES[:, None])
     leverage = shrink @ (left**2).T + 1 / len(known)
-    error = (target - (shrink * along) @ left.T) / np.maximum(1.0 - leverage, 1e-9)
-    best = shrink[(error**2).mean(axis=1).argmin()]
-    score: Float[np.ndarray, " asked"] = asked @ (axes.T @ (best * along / sizes))
-    return score
+    residual = (target - (shrink * along) @ left.T) / np.maximum(1.0 - leverage, 1e-9)
+    error = (residual**2).mean(axis=1)
+    best = shrink[error.argmin()]
+    return float(error.min()), asked @ (axes.T @ (best * along / sizes))
 
 
 def freeze(

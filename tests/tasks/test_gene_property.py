@@ -1,5 +1,6 @@
 """The probe of gene embeddings: folds, families, an oracle, what it must not be helped by."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,17 +49,25 @@ def mean_of(genes: pd.DataFrame, places: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("n_dims", [3, 400])
-def test_the_probe_is_ridge_with_the_penalty_of_the_least_leave_one_out_error(n_dims: int) -> None:
+@pytest.mark.parametrize(
+    "law", [np.ones, lambda n: np.logspace(0, -2, n), lambda n: np.arange(1, n + 1)]
+)
+def test_the_probe_is_the_ridge_of_the_least_leave_one_out_error(
+    n_dims: int, law: Callable[[int], np.ndarray]
+) -> None:
     genes = made_genes()
-    places = with_signal(genes, n_dims)
+    places = with_signal(genes, n_dims) * law(n_dims)
     own = (genes["unit"] == "genes_1").to_numpy()
     known, target = places[~own], genes["has_property"].to_numpy(dtype=float)[~own]
     centre, spread = known.mean(axis=0), known.std(axis=0)
-    known, asked = (known - centre) / spread, (places[own] - centre) / spread
-
-    oracle = RidgeCV(alphas=PENALTIES * len(known)).fit(known, target)
+    fits = []
+    for scale in (np.sqrt((spread**2).mean()), spread):
+        oracle = RidgeCV(alphas=PENALTIES * len(known), store_cv_results=True)
+        oracle.fit((known - centre) / scale, target)
+        error = oracle.cv_results_.mean(axis=0).min()
+        fits.append((error, oracle.predict((places[own] - centre) / scale) - target.mean()))
     found = units_of(genes, places)["genes_1"].score
-    np.testing.assert_allclose(found, oracle.predict(asked) - target.mean(), atol=1e-8)
+    np.testing.assert_allclose(found, min(fits, key=lambda f: f[0])[1], atol=1e-8)
 
 
 def test_folds_hold_every_gene_once_and_both_kinds_alike(network: "AnnData") -> None:
@@ -94,9 +103,16 @@ def test_a_dataset_without_a_property_is_refused(atlas: "AnnData") -> None:
 def test_the_scale_and_order_of_dimensions_do_not_matter() -> None:
     genes = made_genes()
     places = with_signal(genes, 20)
-    turned = (places * np.logspace(-3, 3, 20))[:, ::-1]
+    turned = 1e4 * places[:, ::-1]
     for name, unit in units_of(genes, places).items():
         np.testing.assert_allclose(unit.score, units_of(genes, turned)[name].score, atol=1e-9)
+
+
+def test_signal_in_large_dimensions_and_in_small_ones_is_found_alike() -> None:
+    genes = made_genes(300)
+    places = with_signal(genes, 80)
+    for position, law in ((0, np.logspace(0, -3, 80)), (79, np.ones(80))):
+        assert mean_of(genes, np.roll(places, position, axis=1) * law) > 0.7
 
 
 def test_dimensions_of_noise_neither_find_the_property_nor_hide_it() -> None:
