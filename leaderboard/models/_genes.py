@@ -43,4 +43,5 @@ def correlation(
     one, two = (v - v.mean(axis=0) for v in (values, others))
     scale = np.outer(np.linalg.norm(one, axis=0), np.linalg.norm(two, axis=0))
     found: Float[np.ndarray, "genes dims"] = np.zeros(scale.shape)
-    return np.divide(one.T @ two, scale, out=found, where=scale > 1e-9 * len(values))
+    np.divide(one.T @ two, scale, out=found, where=scale > 1e-9 * len(values))
+    return found

@@ -42,7 +42,9 @@ def hidden_proteins(inputs: "AnnData", run: RunContext, prefix: str) -> np.ndarr
 def true_property(queries: pd.DataFrame, run: RunContext) -> Float[np.ndarray, " genes"]:
     """Return whether the asked genes have the property, 1 or 0, in the order of ``queries``."""
     truth = read_parquet(truth_folder(run) / "truth.parquet").set_index("gene")
-    return truth.loc[queries["gene"], "has_property"].to_numpy(dtype=np.float64)
+    has = truth["has_property"].reindex(queries["gene"].to_numpy())
+    values: Float[np.ndarray, " genes"] = has.to_numpy(dtype=np.float64)
+    return values
 
 
 def true_places(inputs: "AnnData", run: RunContext) -> Float[np.ndarray, "cells dims"]:

@@ -100,7 +100,9 @@ def _units(item: Evidence) -> dict[str, GenePropertyUnit]:
 def _placed(prediction: pd.DataFrame, genes: "pd.Series[str]") -> Float[np.ndarray, "genes dims"]:
     """Return coordinates in the order of ``genes``."""
     dims = [f"d{k}" for k in range(len(_dims(prediction)))]
-    return prediction.set_index("gene").loc[genes, dims].to_numpy(dtype=np.float64)
+    placed = prediction.set_index("gene")[dims].reindex(genes.to_numpy())
+    values: Float[np.ndarray, "genes dims"] = placed.to_numpy(dtype=np.float64)
+    return values
 
 
 def _observe(

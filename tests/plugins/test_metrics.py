@@ -200,6 +200,8 @@ UNDEFINED: dict[str, Any] = {
     "de_overlap": lambda u: replace(u, predicted_variance=None),
     "pearson_per_protein": without_differences,
     "pearson_per_cell": without_differences,
+    "property_auroc": lambda u: replace(u, has_property=u.has_property | True),
+    "property_auroc_matched": lambda u: replace(u, family=np.where(u.has_property, "a", "b")),
     "pearson_within_type": lambda u: replace(u, label=np.repeat("", len(u.truth))),
 }
 """By metric, a unit in which it has no value; for metrics of cells, one without cells."""
