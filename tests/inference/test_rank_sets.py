@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboard.inference._paired import Difference, Estimate, difference, rank_sets, verdict
-from leaderboard.inference.standings import policy
+from leaderboard.inference._paired import Difference, Estimate, difference, verdict
+from leaderboard.inference._ranks import rank_sets
+from leaderboard.inference.judge import policy
 from tests.inference._boards import draw
 
 
