@@ -81,96 +81,96 @@ def _t_interval(mean: float, error: float, n: int, alpha: float) -> Estimate:
     return Estimate(mean=mean, low=mean - margin, high=mean + margin, n=n, error=error)
 
 
-def difference(entry: Values, baseline: Values, name: str, *, higher_is_better: bool) -> Difference:
-    """Compare two entries on the same units, in the same order."""
-    return differences(entry, {name: baseline}, higher_is_better=higher_is_better)[0]
-
-
 def differences(
-    entry: Values,
-    baselines: Mapping[str, Values],
+    values: Mapping[str, Values],
+    baselines: Sequence[str],
     *,
     higher_is_better: bool,
     with_flips: bool = True,
     resampling: Resampling = ONCE,
-) -> list[Difference]:
-    """Compare an entry with each of several others on the same units, in the same order.
+) -> dict[str, list[Difference]]:
+    """Compare every entry with every baseline but itself, on the same units in the same order.
 
     Student's t up to 29 units, bootstrap-t with a symmetric interval from 30 on.
 
     Parameters
     ----------
+    values
+        Entry to its values; the baselines are among them.
     with_flips
         Whether to add the sign-flip p value, which costs the most and decides nothing.
     """
-    if not baselines:
-        return []
-    others = np.stack(list(baselines.values()), axis=1)
-    leads = (entry[:, None] - others) * (1.0 if higher_is_better else -1.0)
-    leads = without_ties(leads, float(max(np.abs(entry).max(), np.abs(others).max())))
-    n = len(entry)
-    means = np.mean(leads, axis=0)
-    if n < MIN_UNITS:
-        return [_points(name, float(mean), n) for name, mean in zip(baselines, means, strict=True)]
-    tests = _tests(leads, resampling)
-    errors = standard_errors(leads)
-    margins = tests.critical * errors
-    return [
-        Difference(
-            baseline=name,
-            estimate=Estimate(
-                mean=float(means[k]),
-                low=float(means[k] - margins[k]),
-                high=float(means[k] + margins[k]),
-                n=n,
-                error=float(errors[k]),
-            ),
-            p_better=_at_least(float(tests.p_better[k]), leads[:, k]),
-            p_worse=_at_least(float(tests.p_worse[k]), leads[:, k]),
-            p_sign_flip=sign_flip_p(leads[:, k]) if with_flips else None,
+    found: dict[str, list[Difference]] = {name: [] for name in values}
+    pairs = [(name, b) for name in values for b in baselines if b != name]
+    if not pairs:
+        return found
+    leads = np.stack([values[name] - values[b] for name, b in pairs], axis=1)
+    size = max(float(np.max(np.abs(row), initial=0.0)) for row in values.values())
+    leads = without_ties(leads if higher_is_better else -leads, size)
+    tests = _tests(leads, resampling) if len(leads) >= MIN_UNITS else None
+    for k, (name, b) in enumerate(pairs):
+        found[name].append(_difference(b, leads[:, k], tests, k, with_flips=with_flips))
+    return found
+
+
+def _difference(
+    baseline: str, lead: Values, tests: "_Tests | None", k: int, *, with_flips: bool
+) -> Difference:
+    mean, n = float(np.mean(lead)), len(lead)
+    if tests is None:
+        points = Estimate(mean=mean, low=None, high=None, n=n)
+        return Difference(
+            baseline=baseline, estimate=points, p_better=None, p_worse=None, p_sign_flip=None
         )
-        for k, name in enumerate(baselines)
-    ]
-
-
-def _points(name: str, mean: float, n: int) -> Difference:
-    found = Estimate(mean=mean, low=None, high=None, n=n)
-    return Difference(baseline=name, estimate=found, p_better=None, p_worse=None, p_sign_flip=None)
+    error = float(tests.error[k])
+    margin = float(tests.critical[k]) * error
+    return Difference(
+        baseline=baseline,
+        estimate=Estimate(mean=mean, low=mean - margin, high=mean + margin, n=n, error=error),
+        p_better=float(tests.p_better[k]),
+        p_worse=float(tests.p_worse[k]),
+        p_sign_flip=sign_flip_p(lead) if with_flips else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Tests:
-    """Of every column: the half width in standard errors, and both one-sided p values."""
+    """Of every column: standard error, half width in standard errors, one-sided p values."""
 
+    error: Float[np.ndarray, " columns"]
     critical: Float[np.ndarray, " columns"]
     p_better: Float[np.ndarray, " columns"]
     p_worse: Float[np.ndarray, " columns"]
 
 
 def _tests(leads: Float[np.ndarray, "units columns"], resampling: Resampling) -> _Tests:
-    t = t_statistics(leads)
-    if len(leads) < MANY_UNITS:
-        df = len(leads) - 1
-        return _Tests(
-            critical=np.full(len(t), special.stdtrit(df, 1 - ALPHA / 2)),
-            p_better=special.stdtr(df, -t),
-            p_worse=special.stdtr(df, t),
-        )
-    sizes = np.sort(np.abs(bootstrap_t(leads, resampling)), axis=0)
-    n = len(sizes)
-    reaching = np.array([n - np.searchsorted(s, abs(x)) for s, x in zip(sizes.T, t, strict=True)])
-    half = (1 + reaching) / (n + 1) / 2
+    """Test every column; ties keep p no smaller than flips of the units that differ can reach."""
+    n, t = len(leads), t_statistics(leads)
+    if n < MANY_UNITS:
+        critical = np.full(len(t), special.stdtrit(n - 1, 1 - ALPHA / 2))
+        p_better, p_worse = special.stdtr(n - 1, -t), special.stdtr(n - 1, t)
+    else:
+        critical, half = _bootstrapped(np.abs(t), bootstrap_t(leads, resampling))
+        p_better, p_worse = np.where(t > 0, half, 1 - half), np.where(t < 0, half, 1 - half)
+    least = np.where(is_enough(leads), 0.0, 0.5 ** np.count_nonzero(leads, axis=0))
     return _Tests(
-        critical=sizes[n - int(ALPHA * (n + 1))].astype(np.float64),
-        p_better=np.where(t > 0, half, 1 - half),
-        p_worse=np.where(t < 0, half, 1 - half),
+        error=standard_errors(leads),
+        critical=critical,
+        p_better=np.maximum(p_better, least),
+        p_worse=np.maximum(p_worse, least),
     )
 
 
-def _at_least(p: float, lead: Values) -> float:
-    """Return p; among exact ties no less than the flips of the units that differ can reach."""
-    differing = np.count_nonzero(lead)
-    return p if is_enough(lead[:, None])[0] else max(p, 0.5**differing)
+def _bootstrapped(
+    sizes: Float[np.ndarray, " columns"], resampled: Float[np.ndarray, "resamples columns"]
+) -> tuple[Float[np.ndarray, " columns"], Float[np.ndarray, " columns"]]:
+    """Return critical values and one-sided p values of absolute t statistics."""
+    n = len(resampled)
+    found = np.abs(resampled.T)
+    reaching = (found >= sizes[:, None]).sum(axis=1)
+    allowed = int(ALPHA * (n + 1))
+    critical = np.partition(found, n - allowed, axis=1)[:, n - allowed]
+    return critical.astype(np.float64), (1 + reaching) / (n + 1) / 2
 
 
 def sign_flip_p(lead: Values) -> float:

@@ -71,16 +71,13 @@ def judge(
     with_checks
         Whether to add what decides nothing: sign-flip p values and the second rank sets.
     """
-    found = {
-        name: differences(
-            row,
-            {b: values[b] for b in roles.declared if b != name},
-            higher_is_better=higher_is_better,
-            with_flips=with_checks,
-            resampling=resampling,
-        )
-        for name, row in values.items()
-    }
+    found = differences(
+        values,
+        roles.declared,
+        higher_is_better=higher_is_better,
+        with_flips=with_checks,
+        resampling=resampling,
+    )
     p_all = {
         name: max(d.p_better for d in found[name] if d.p_better is not None)
         for name in roles.judged

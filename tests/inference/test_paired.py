@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
-from leaderboard.inference._paired import difference, estimate, holm, sign_flip_p
-from tests.inference._boards import draw
+from leaderboard.inference._paired import estimate, holm, sign_flip_p
+from tests.inference._boards import difference, draw
 
 
 @pytest.mark.parametrize("n", [3, 8, 40])

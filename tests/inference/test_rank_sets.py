@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboard.inference._paired import Difference, Estimate, difference, verdict
+from leaderboard.inference._paired import Difference, Estimate, verdict
 from leaderboard.inference._ranks import rank_sets
 from leaderboard.inference.judge import policy
-from tests.inference._boards import draw
+from tests.inference._boards import difference, draw
 
 
 def spread(**means: float) -> dict[str, np.ndarray]:
