@@ -130,16 +130,16 @@ def policy(n_units: int) -> str:
 def statistics_of(n_units: int) -> dict[str, Any]:
     """Return what the intervals, tests and ranks of a metric with so many units are."""
     has_tests = n_units >= MIN_UNITS
-    is_many = n_units >= MANY_UNITS
+    test = "bootstrap-t" if n_units >= MANY_UNITS else "paired t"
     flips = "every pattern" if n_units <= EXACT_FLIPS else f"{N_RESAMPLES:,} patterns drawn"
     return {
         "units": n_units,
         "value_interval": "descriptive: t over units; folds share training units",
-        "difference_interval": "inferential, given these folds and seeds: "
-        f"{'bootstrap-t' if is_many else 'paired t'} over units",
+        "difference_interval": f"inferential, given these folds and seeds: {test} over units",
         "level": 1 - ALPHA,
+        "test": test if has_tests else "none",
         "verdict": "intersection-union of one-sided tests, Holm over the judged entries",
-        "rank_sets": f"joint over the family: {method_of(n_units)}" if has_tests else "none",
+        "rank_sets": method_of(n_units) if has_tests else "none",
         "check": "sign-flip max-T" if n_units > SMALL else "none",
         "sign_flips": flips if has_tests else "none",
         "smallest_sign_flip_p": smallest_sign_flip_p(n_units) if has_tests else None,
