@@ -144,12 +144,16 @@ def _add_strata(
 def _sorted(
     rows: Mapping[str, dict[str, Any]], metrics: Mapping[str, Any], sorted_by: str | None
 ) -> list[dict[str, Any]]:
-    """Sort by the board's metric, blanks last; equal values by id."""
+    """Sort by the board's metric, then incomplete rows, blanks last; equal values by id.
 
-    def key(row: dict[str, Any]) -> tuple[bool, float, str]:
-        value = row["metrics"][sorted_by]["value"] if sorted_by else None
-        if sorted_by is None or value is None:
-            return True, 0.0, row["entry"]
-        return False, -value if metrics[sorted_by]["higher_is_better"] else value, row["entry"]
+    A mean over fewer units is no better place: leaving hard units undefined must not pay.
+    """
+
+    def key(row: dict[str, Any]) -> tuple[bool, bool, float, str]:
+        cell: Mapping[str, Any] = row["metrics"][sorted_by] if sorted_by else {"value": None}
+        if sorted_by is None or cell["value"] is None:
+            return True, True, 0.0, row["entry"]
+        value: float = -cell["value"] if metrics[sorted_by]["higher_is_better"] else cell["value"]
+        return False, cell["coverage"] < 1, value, row["entry"]
 
     return sorted(rows.values(), key=key)
