@@ -115,14 +115,17 @@ def flipped_t(leads: Leads, seed: int = 0) -> Statistics:
 
 def _columns_over(values: Leads, scale: Float[np.ndarray, " columns"]) -> Statistics:
     """Divide every column by its scale, so that float32 holds it; zeros where the scale is zero."""
-    return np.divide(values, scale, out=np.zeros_like(values), where=scale > 0).astype(np.float32)
+    divided = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
+    found: Statistics = divided.astype(np.float32)
+    return found
 
 
 def _studentised(mean: Statistics, square: Statistics, n: int) -> Statistics:
     """Return mean * sqrt(n - 1) / sqrt(square - mean^2)."""
-    variance = np.maximum(square - mean**2, np.float32(SMALLEST_VARIANCE))
-    np.sqrt(variance, out=variance)
-    return np.divide(mean * np.float32(math.sqrt(n - 1)), variance, out=variance)
+    found: Statistics = np.maximum(square - mean**2, np.float32(SMALLEST_VARIANCE))
+    np.sqrt(found, out=found)
+    np.divide(mean * np.float32(math.sqrt(n - 1)), found, out=found)
+    return found
 
 
 def _blocks(rows: Statistics, columns: int) -> Iterator[tuple[slice, Statistics]]:

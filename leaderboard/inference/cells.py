@@ -30,8 +30,7 @@ def build_cell(
     """
     table: pd.DataFrame = board["table"]
     facts, rows = evidence.entries[name], _rows(evidence, name, metric)
-    has_row = name in table.index
-    values: pd.Series[float] = table.loc[name].dropna() if has_row else pd.Series(dtype=float)
+    values = table.T[name].dropna() if name in table.index else pd.Series(dtype=float)
     reason = _reason(rows)
     if values.empty:
         return {"value": None, "reason": reason or _why_blank(facts, rows, board), "coverage": 0.0}
