@@ -36,15 +36,17 @@ def main() -> int:
     values = simulate()
     names = list(values)
     before = _peak_gb()
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     roles = Roles(judged=names[N_DECLARED:], declared=names[:N_DECLARED], family=names)
     with threadpool_limits(N_THREADS):
         found = judge(values, roles, higher_is_better=True)
     seconds, peak = time.perf_counter() - started, _peak_gb()
+    cpu = time.process_time() - cpu_started
     widths = [high - low + 1 for low, high in found.ranks.values()]
     sys.stdout.write(
         f"{N_ENTRIES} entries x {N_UNITS} units x {N_RESAMPLES:,} resamples, "
-        f"{N_ENTRIES * (N_ENTRIES - 1) // 2} pairs, {N_THREADS} threads: {seconds:.1f} s, "
+        f"{N_ENTRIES * (N_ENTRIES - 1) // 2} pairs, {N_THREADS} threads: {seconds:.1f} s "
+        f"({cpu:.1f} s of CPU), "
         f"peak {peak:.2f} GB ({peak - before:.2f} GB above the imports); "
         f"rank sets of {np.median(widths):.0f} ranks in the median\n"
     )

@@ -41,7 +41,7 @@ false yes
     of them. At most .05.
 raw, new folds
     Without a criterion: raw intervals about the target above; and differences about the mean over
-    training sets (f not centred, ``effects`` only), which no interval of one set of folds covers.
+    training sets (``effects`` only), which intervals of one set of folds do not promise to cover.
 apart
     Share of truly different pairs that rank sets tell apart.
 
@@ -49,6 +49,7 @@ A criterion is met within two Monte-Carlo standard errors; lognormal rows have n
 """
 
 import math
+import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -76,6 +77,7 @@ FOLD_SHARE = 0.3
 FAR_BELOW = 10.0
 LEVELS = (0.0, 0.4, 0.8, 1.6)
 """True means, in standard deviations of a score between units."""
+NOT_KNOWN = math.nan
 COLUMNS = ("paired", "ranks", "tied", "false yes", "raw", "new folds", "apart")
 
 
@@ -99,8 +101,8 @@ class Board:
 
     scores: np.ndarray
     truth: np.ndarray
-    over_folds: np.ndarray
-    """Differs from ``truth`` by the mean of the folds' effects."""
+    over_folds: np.ndarray | None
+    """Differs from ``truth`` by the mean of the folds' effects; None: not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,7 @@ def _by_training(rng: np.random.Generator, setting: Setting, truth: np.ndarray) 
     error = (x - models[:, folds]) ** 2 - expected
     noise = draw(rng, setting.shape, (len(truth), setting.n_units))
     scores = truth[:, None] - error / 2 + noise
-    return Board(scores=scores, truth=truth, over_folds=truth)
+    return Board(scores=scores, truth=truth, over_folds=None)
 
 
 def measure(setting: Setting, n_boards: int = N_BOARDS) -> Measured:
@@ -186,10 +188,15 @@ def measure(setting: Setting, n_boards: int = N_BOARDS) -> Measured:
     columns = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
     return Measured(
         setting=setting,
-        mean={name: float(np.nanmean(column)) for name, column in columns.items()},
+        mean={name: _mean(column) for name, column in columns.items()},
         paired_error=float(columns["paired"].std(ddof=1) / np.sqrt(n_boards)),
         n=n_boards,
     )
+
+
+def _mean(column: np.ndarray) -> float:
+    known = column[~np.isnan(column)]
+    return float(known.mean()) if len(known) else NOT_KNOWN
 
 
 def _key(setting: Setting) -> tuple[int, int, int]:
@@ -209,16 +216,16 @@ def judged(scores: np.ndarray, k: int) -> Comparison:
 
 
 def _count(board: Board, k: int) -> dict[str, float]:
-    """Return the columns of one board; ``apart`` is NaN where all entries are equal."""
+    """Return the columns of one board; NaN where one has no value."""
     found, tied = judged(board.scores, k), _tied(board)
-    found_tied = judged(tied.scores, k)
+    found_tied, over_folds = judged(tied.scores, k), board.over_folds
     return {
         "paired": _covered(found, board.truth),
         "ranks": float(_holds_ranks(found, board.truth)),
         "tied": float(_holds_ranks(found_tied, tied.truth)),
         "false yes": float("yes" in found_tied.verdicts.values()),
         "raw": _covered_raw(board),
-        "new folds": _covered(found, board.over_folds),
+        "new folds": NOT_KNOWN if over_folds is None else _covered(found, over_folds),
         "apart": _apart(found, board.truth),
     }
 
@@ -261,7 +268,7 @@ def _apart(found: Comparison, truth: np.ndarray) -> float:
     n = len(truth)
     different = n * (n - 1) - (_true_sets(truth) @ [-1, 1]).sum()
     told = n * (n - 1) - (_sets(found) @ [-1, 1]).sum()
-    return float(told / different) if different else float("nan")
+    return float(told / different) if different else NOT_KNOWN
 
 
 def _tied(board: Board) -> Board:
@@ -269,7 +276,7 @@ def _tied(board: Board) -> Board:
     truth = np.zeros(len(board.truth))
     truth[1:N_DECLARED] -= FAR_BELOW
     scores = board.scores + (truth - board.truth)[:, None]
-    return Board(scores=scores, truth=truth, over_folds=truth)
+    return Board(scores=scores, truth=truth, over_folds=None)
 
 
 def _covered_raw(board: Board) -> float:
@@ -289,7 +296,8 @@ def settings() -> Iterator[Setting]:
 def line(found: Measured) -> str:
     """Write a row of the table; a missed criterion has a star."""
     setting = found.setting
-    cells = (f"{found.mean[c]:9.3f}{'*' if c in found.missed else ' '}" for c in COLUMNS)
+    values = {c: "-" if math.isnan(v) else f"{v:.3f}" for c, v in found.mean.items()}
+    cells = (f"{values[c]:>9s}{'*' if c in found.missed else ' '}" for c in COLUMNS)
     return f"{setting.dependence:9s} {setting.shape:10s} {setting.n_units:4d} {''.join(cells)}"
 
 
@@ -305,10 +313,12 @@ def main(n_boards: int = N_BOARDS) -> int:
             sys.stdout.flush()
             n_missed += len(found.missed)
     seconds = time.perf_counter() - started
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime
     error = np.sqrt(0.05 * 0.95 / n_boards)
     sys.stdout.write(
-        f"{n_boards} boards a row in {seconds:.0f} s. paired >= {LEAST_PAIRED}, ranks >= "
-        f"{LEAST_RANKS}, false yes <= {MOST_FALSE}, each within two Monte-Carlo standard errors "
+        f"{n_boards} boards a row in {seconds:.0f} s ({cpu:.0f} s of CPU). paired >= "
+        f"{LEAST_PAIRED}, ranks and tied >= {LEAST_RANKS}, false yes <= {MOST_FALSE}, each within two Monte-Carlo standard errors "
         f"(of a share of .05: {error:.4f}), except lognormal. Missed: {n_missed}.\n"
     )
     return int(n_missed > 0)

@@ -108,13 +108,14 @@ def differences(
     size = max(float(np.max(np.abs(row), initial=0.0)) for row in values.values())
     leads = without_ties(leads if higher_is_better else -leads, size)
     tests = _tests(leads, resampling) if len(leads) >= MIN_UNITS else None
+    flips = sign_flip_p(leads) if with_flips and tests else None
     for k, (name, b) in enumerate(pairs):
-        found[name].append(_difference(b, leads[:, k], tests, k, with_flips=with_flips))
+        found[name].append(_difference(b, leads[:, k], tests, flips, k))
     return found
 
 
 def _difference(
-    baseline: str, lead: Values, tests: "_Tests | None", k: int, *, with_flips: bool
+    baseline: str, lead: Values, tests: "_Tests | None", flips: Values | None, k: int
 ) -> Difference:
     mean, n = float(np.mean(lead)), len(lead)
     if tests is None:
@@ -129,7 +130,7 @@ def _difference(
         estimate=Estimate(mean=mean, low=mean - margin, high=mean + margin, n=n, error=error),
         p_better=float(tests.p_better[k]),
         p_worse=float(tests.p_worse[k]),
-        p_sign_flip=sign_flip_p(lead) if with_flips else None,
+        p_sign_flip=None if flips is None else float(flips[k]),
     )
 
 
@@ -173,20 +174,25 @@ def _bootstrapped(
     return critical.astype(np.float64), (1 + reaching) / (n + 1) / 2
 
 
-def sign_flip_p(lead: Values) -> float:
-    """Share of sign patterns with an absolute sum at least as large; exact up to 20 units.
+def sign_flip_p(leads: Float[np.ndarray, "units columns"]) -> Float[np.ndarray, " columns"]:
+    """Return the share of sign patterns with an absolute sum at least as large, by column.
 
-    The smallest possible value is ``smallest_sign_flip_p``: with 5 units .0625, which can reach no
-    5 % level.
+    Exact up to 20 units. The smallest possible value is ``smallest_sign_flip_p``: with 5 units
+    .0625, which can reach no 5 % level.
     """
-    observed = abs(float(np.sum(lead)))
-    if len(lead) <= EXACT_FLIPS:
-        sums = np.asarray(lead[:1])  # the patterns of the other sign have the same absolute sums
-        for value in lead[1:]:
-            sums = np.concatenate([sums + value, sums - value])
-    else:
-        sums = np.append(_signs(len(lead)) @ lead, observed)
-    return float(np.mean(np.abs(sums) >= observed * (1 - 1e-12)))
+    if len(leads) <= EXACT_FLIPS:
+        return np.array([_exact_flip_p(column) for column in leads.T])
+    observed = np.abs(leads.sum(axis=0)) * (1 - 1e-12)
+    reaching = (np.abs(_signs(len(leads)) @ leads) >= observed).sum(axis=0)
+    shares: Float[np.ndarray, " columns"] = (1 + reaching) / (N_RESAMPLES + 1)
+    return shares
+
+
+def _exact_flip_p(lead: Values) -> float:
+    sums = lead[:1]  # the patterns of the other sign have the same absolute sums
+    for value in lead[1:]:
+        sums = np.concatenate([sums + value, sums - value])
+    return float(np.mean(np.abs(sums) >= abs(float(np.sum(lead))) * (1 - 1e-12)))
 
 
 def smallest_sign_flip_p(n_units: int) -> float:

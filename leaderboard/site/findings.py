@@ -19,6 +19,8 @@ class Finding:
     head: str
     rest: str
     note: str
+    check: str
+    """Whether another way to the rank sets agrees; blank where there is none."""
     leaders: tuple[str, ...]
     """Names of the entries that cannot be separated from the best."""
     is_baseline: bool
@@ -59,6 +61,7 @@ def build_finding(standings: Mapping[str, Any], metric: str | None = None) -> Fi
         head=_head(standings, leaders, len(family)),
         rest=_rest(beats, len(models)) if ranked else "",
         note=_note(standings, str(metric), len(family)) if leaders else "",
+        check=_check(standings, str(metric)) if leaders else "",
         leaders=tuple(row["name"] for row in leaders),
         is_baseline=bool(leaders) and leaders[0]["kind"] == "baseline",
         n_family=len(family),
@@ -111,8 +114,8 @@ def _note(standings: Mapping[str, Any], metric: str, n_family: int) -> str:
     return (
         f"Joint 95 % statement over {n_family} entries and {n} {text.unit_word(unit, n)} "
         f"({METHODS[found['statistics']['rank_sets']]}). It holds for these folds of this dataset; "
-        f"it says nothing about another tissue, laboratory or protocol. {_check(standings, metric)}"
-    ).rstrip()
+        "it says nothing about another tissue, laboratory or protocol."
+    )
 
 
 def _check(standings: Mapping[str, Any], metric: str) -> str:
@@ -126,4 +129,4 @@ def _check(standings: Mapping[str, Any], metric: str) -> str:
     sets = [
         f"{names[entry]} {text.ranks(low, high)}" for entry, (low, high) in found["check"].items()
     ]
-    return f"Sign flips, which assume no distribution, differ: {text.listing(sets)}."
+    return f"Sign flips, which assume no distribution, give other sets: {text.listing(sets)}."

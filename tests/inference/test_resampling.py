@@ -6,7 +6,6 @@ from scipy import stats
 
 from leaderboard.inference._paired import (
     differences,
-    sign_flip_p,
     smallest_sign_flip_p,
 )
 from leaderboard.inference._resampling import (
@@ -20,7 +19,7 @@ from leaderboard.inference._resampling import (
     step_down,
     t_statistics,
 )
-from tests.inference._boards import difference, draw
+from tests.inference._boards import difference, draw, flip_p
 
 
 def leads(seed: int, n: int, columns: int = 4) -> np.ndarray:
@@ -85,7 +84,7 @@ def test_sign_flips_are_scipys_permutation_test(n: int) -> None:
         (one, other), mean_lead, permutation_type="samples",
         n_resamples=10**6,
     )  # fmt: skip
-    assert sign_flip_p(one - other) == pytest.approx(test.pvalue)
+    assert flip_p(one - other) == pytest.approx(test.pvalue)
     sizes = np.abs(flipped_t((one - other)[:, None]))[:, 0]
     assert np.mean(sizes >= sizes[0] * (1 - 1e-5)) == pytest.approx(test.pvalue)
 
@@ -93,7 +92,7 @@ def test_sign_flips_are_scipys_permutation_test(n: int) -> None:
 @pytest.mark.parametrize(("n", "least"), [(5, 0.0625), (8, 2 / 256), (21, 1 / 10_001)])
 def test_the_smallest_sign_flip_p_is_that_of_leads_of_one_sign(n: int, least: float) -> None:
     assert smallest_sign_flip_p(n) == least
-    assert sign_flip_p(np.linspace(1.0, 1.1, n)) == pytest.approx(least)
+    assert flip_p(np.linspace(1.0, 1.1, n)) == pytest.approx(least)
 
 
 def naive_step_down(t: np.ndarray, resampled: np.ndarray, n_exceeding: int) -> np.ndarray:
