@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 INSTALLED := $(VENV)/.installed
 FULL = $(dir $(shell grep -l '^tier: full' leaderboard/entries/*/entry.yaml))
 
-.PHONY: leaderboard real full bench check test mlflow-ui lock clean
+.PHONY: leaderboard real full bench calibration check test mlflow-ui lock clean
 .DEFAULT_GOAL := leaderboard
 
 leaderboard: $(INSTALLED) ## Simulated boards recomputed, real boards from committed results, site built.
@@ -23,9 +23,13 @@ full: $(INSTALLED) ## Entries of the full tier on the real suites (hours; a GPU 
 	$(VENV)/bin/python -m pip install --quiet --editable '.[scvi]'
 	dvc repro $(FULL:%=%dvc.yaml)
 
-bench: $(INSTALLED) ## Our scores beside cell-eval2's and scib-metrics', seconds and memory, in one run.
+bench: $(INSTALLED) ## Our scores beside cell-eval2's and scib-metrics', then inference: seconds and memory.
 	python -m tests.bench
 	python -m tests.bench_integration
+	python -m tests.bench_inference
+
+calibration: $(INSTALLED) ## How often intervals, rank sets and verdicts are right on simulated boards (minutes).
+	python -m tests.calibration
 
 check: $(INSTALLED) ## Style, types, imports, fast tests.
 	ruff format --check leaderboard stages tests

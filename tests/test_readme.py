@@ -17,7 +17,10 @@ BOARD = "sim_atlas-cell_type_annotation-donor"
 
 
 def standings(**more: Any) -> dict[str, Any]:
-    rows = [("knn", "baseline", 0.5), ("mean", "baseline", 0.7), ("net", "model", 0.6)]
+    rows = [
+        ("knn", "baseline", 0.5, 1.0), ("mean", "baseline", 0.7, 1.0), ("net", "model", 0.6, 1.0),
+        ("picky", "model", 0.9, 0.5),
+    ]  # fmt: skip
     return {
         "board": {"id": BOARD, "unit": "donor_id"},
         "ranked": True,
@@ -26,8 +29,13 @@ def standings(**more: Any) -> dict[str, Any]:
         "constants": {},
         "metrics": {"macro_f1": {"ranks": True, "units": ["a", "b"]}, "ece": {"ranks": False}},
         "rows": [
-            {"name": n, "kind": k, "status": "complete", "metrics": {"macro_f1": {"value": v}}}
-            for n, k, v in rows
+            {
+                "name": n,
+                "kind": k,
+                "status": "complete",
+                "metrics": {"macro_f1": {"value": v, "coverage": c}},
+            }
+            for n, k, v, c in rows
         ],
         **more,
     }

@@ -30,6 +30,8 @@ class Scored:
     id: str
     scores: pd.DataFrame
     entry: Mapping[str, Any]
+    release: str = ""
+    """Of committed results; what is recomputed has no earlier one."""
 
 
 def collect(params: Params, lock: Mapping[str, Any], known: Sequence[str]) -> list[BoardEvidence]:
@@ -93,16 +95,18 @@ def _folder(suite: str, dataset: str) -> Path:
 def _scored(suite: str, dataset: str, known: Iterable[str]) -> Iterator[Scored]:
     for path in _tables(_folder(suite, dataset)):
         if path.stem in known:
+            release = ""
             if suite == RECOMPUTED:
                 entry = read_json(layout.entry_facts(suite, dataset, path.stem))
             else:
-                entry = _published(path)
-            yield Scored(id=path.stem, scores=read_scores(path), entry=entry)
+                record = _published(path)
+                entry, release = record["entry"], record["release"]
+            yield Scored(id=path.stem, scores=read_scores(path), entry=entry, release=release)
 
 
 def _published(path: Path) -> Mapping[str, Any]:
-    """Return the entry of committed results, which must belong together."""
-    record = read_json(path.with_suffix(".json"))
+    """Return the record of committed results, which must belong together."""
+    record: Mapping[str, Any] = read_json(path.with_suffix(".json"))
     digest = sha256_file(path)
     splits = read_json(layout.SPLITS_LOCK).get(record["dataset"], {})
     for board, facts in record["boards"].items():
@@ -116,8 +120,7 @@ def _published(path: Path) -> Mapping[str, Any]:
                 f"{path}: {board} was scored on another split than data/splits.lock.json freezes. "
                 "Run `make real` and `heldout publish` again."
             )
-    entry: Mapping[str, Any] = record["entry"]
-    return entry
+    return record
 
 
 def _constants(suite: str, dataset: str) -> Mapping[str, Any]:
@@ -179,4 +182,12 @@ def _facts(scored: Scored) -> Iterator[_Named]:
             yield _Named(id=plugin, facts=facts)
         return
     kind = "baseline" if entry["baseline"] else "model"
-    yield _Named(id=scored.id, facts=EntryFacts(name=entry["name"], kind=kind, **common))
+    facts = EntryFacts(
+        name=entry["name"],
+        kind=kind,
+        team=", ".join(sorted(entry["authors"])),
+        model=str(entry["model"]),
+        release=scored.release,
+        **common,
+    )
+    yield _Named(id=scored.id, facts=facts)

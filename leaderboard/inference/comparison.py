@@ -1,27 +1,18 @@
 """One metric of a board: its values, whether it ranks, and how entries compare on it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from leaderboard.inference._paired import (
-    MIN_UNITS,
-    Difference,
-    difference,
-    holm,
-    rank_sets,
-    verdict,
-)
 from leaderboard.inference.adversaries import duel, lost_to
 from leaderboard.inference.evidence import BoardEvidence, unit_table
+from leaderboard.inference.family import Family, choose_family, is_eligible
+from leaderboard.inference.judge import Comparison, Roles, judge, statistics_of
 from leaderboard.spec import Metric
 from leaderboard.tasks import TASKS
 
-MAX_FAMILY = 15
-"""Entries whose ranks are compared; more could not be separated by a handful of units."""
 TABLES = {"table", "counts", "comparison"}
 
 
@@ -40,6 +31,7 @@ def compare_metric(evidence: BoardEvidence, metric: Metric) -> dict[str, Any]:
         reason = f"saturated: {', '.join(saturated)} within the interval of the ceiling"
     shown = "" if metric.is_ranked else "shown, not ranked"
     reason = reason or "; ".join(filter(None, (shown, lost_to(duels))))
+    comparison, family = _compare(evidence, table, metric)
     return {
         "label": metric.label,
         "higher_is_better": metric.higher_is_better,
@@ -58,8 +50,22 @@ def compare_metric(evidence: BoardEvidence, metric: Metric) -> dict[str, Any]:
         "table": table,
         "counts": unit_table(evidence, metric.name, "n") if metric.is_pooled else None,
         "duels": duels,
-        "comparison": _compare(evidence, table, metric),
+        "statistics": statistics_of(len(table.columns)),
+        "family": list(family.members),
+        "outside_family": dict(family.outside),
+        "baselines_missing": _missing(evidence, table),
+        "comparison": comparison,
     }
+
+
+def _missing(evidence: BoardEvidence, table: pd.DataFrame) -> list[str]:
+    """Return the declared baselines on this board that no verdict was judged against."""
+    whole = table.dropna().index
+    return [
+        name
+        for name in TASKS[evidence.board.task].declared_baselines
+        if name in evidence.entries and (name in evidence.failed or name not in whole)
+    ]
 
 
 def _duels(evidence: BoardEvidence, table: pd.DataFrame, metric: Metric) -> list[dict[str, Any]]:
@@ -102,51 +108,25 @@ def _with_failed(table: pd.DataFrame, evidence: BoardEvidence, metric: Metric) -
     return pd.concat([complete, rows]).sort_index()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Differences, verdicts and rank sets of one metric."""
-
-    differences: Mapping[str, list[Difference]]
-    verdicts: Mapping[str, str]
-    ranks: Mapping[str, tuple[int, int]]
+def _complete_rows(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the values of the entries that have one in every unit."""
+    return {str(name): row.to_numpy(dtype=np.float64) for name, row in table.dropna().iterrows()}
 
 
-def _complete_rows(table: pd.DataFrame, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the values of the named entries that have one in every unit."""
-    whole = table.loc[[n for n in names if n in table.index]].dropna()
-    return {str(name): row.to_numpy(dtype=np.float64) for name, row in whole.iterrows()}
-
-
-def _compare(evidence: BoardEvidence, table: pd.DataFrame, metric: Metric) -> Comparison:
-    if not metric.is_ranked:
-        return Comparison(differences={}, verdicts={}, ranks={})
-    failed = evidence.failed
-    eligible = [
-        name
-        for name, facts in evidence.entries.items()
-        if facts.kind != "control" and facts.verification == "reproduced" and name not in failed
-    ]
-    values = _complete_rows(table, sorted(eligible))
-    declared = [b for b in TASKS[evidence.board.task].declared_baselines if b in values]
-    differences = {
-        name: [
-            difference(row, values[b], b, higher_is_better=metric.higher_is_better)
-            for b in declared
-            if b != name
-        ]
-        for name, row in _complete_rows(table, sorted(table.index)).items()
-    }
-    judged = {
-        name: max(d.p_better for d in differences[name] if d.p_better is not None)
-        for name in values
-        if evidence.entries[name].kind == "model"
-        and any(d.p_better is not None for d in differences[name])
-    }
-    adjusted = holm(judged)
-    family = dict(list(values.items())[:MAX_FAMILY])
-    is_resolvable = len(table.columns) >= MIN_UNITS
-    return Comparison(
-        differences=differences,
-        verdicts={n: verdict(differences[n], adjusted.get(n)) for n in differences},
-        ranks=rank_sets(family, higher_is_better=metric.higher_is_better) if is_resolvable else {},
+def _compare(
+    evidence: BoardEvidence, table: pd.DataFrame, metric: Metric
+) -> tuple[Comparison, Family]:
+    """Compare the entries of a metric that may rank, and say who is in its family."""
+    if not metric.is_ranked or not len(table.columns):
+        return Comparison(), Family(members=(), outside={})
+    values = _complete_rows(table.sort_index())
+    facts = evidence.entries
+    judgeable = [n for n in values if n not in evidence.failed and is_eligible(facts[n])]
+    declared = [b for b in TASKS[evidence.board.task].declared_baselines if b in judgeable]
+    family = choose_family(facts, judgeable, declared)
+    roles = Roles(
+        judged=[name for name in judgeable if facts[name].kind == "model"],
+        declared=declared,
+        family=family.members,
     )
+    return judge(values, roles, higher_is_better=metric.higher_is_better), family

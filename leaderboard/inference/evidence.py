@@ -22,6 +22,12 @@ class EntryFacts:
     verification: str
     weights: str
     is_adversary: bool = False
+    team: str = ""
+    """Its authors."""
+    model: str = ""
+    """The plug-in that it runs."""
+    release: str = ""
+    """Of the results that it is ranked by; empty sorts first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,11 @@ class BoardEvidence:
         }
 
     @cached_property
+    def n_seeds(self) -> int:
+        """Number of seeds that were scored."""
+        return int(self.scores["seed"].nunique())
+
+    @cached_property
     def failed(self) -> list[str]:
         """The entries that failed anywhere on the board."""
         return sorted(self.scores.loc[self.scores["status"] == "failed", "entry"].unique())
@@ -80,3 +91,12 @@ def unit_table(evidence: BoardEvidence, metric: str, values: str = "value") -> p
     return rows.pivot_table(
         index="entry", columns="unit", values=values, aggfunc="mean", dropna=False
     ).dropna(axis=1, how="all")
+
+
+def seed_table(evidence: BoardEvidence, entry: str, metric: str) -> pd.DataFrame:
+    """Return one entry's values (ranking units x seeds), folds averaged; NaN where undefined."""
+    rows = evidence.entry_rows.get((entry, metric), evidence.scores.iloc[:0])
+    rows = rows[rows["stratum"] == "all"]
+    return rows.pivot_table(
+        index="unit", columns="seed", values="value", aggfunc="mean", dropna=False
+    )

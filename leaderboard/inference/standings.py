@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from leaderboard.inference._paired import MIN_UNITS, Difference, estimate, ratio_estimate
-from leaderboard.inference.comparison import Comparison, compare_metric, without_tables
-from leaderboard.inference.evidence import BoardEvidence, EntryFacts, metric_names, unit_table
+from leaderboard.inference._paired import estimate
+from leaderboard.inference.cells import build_cell
+from leaderboard.inference.comparison import compare_metric, without_tables
+from leaderboard.inference.evidence import BoardEvidence, metric_names, unit_table
+from leaderboard.inference.judge import policy
 from leaderboard.inference.strata import sizes, strata_of, stratum_means
 from leaderboard.metrics import METRICS
 from leaderboard.tasks import TASKS
 
-SMALL = 5
 NOT_SHOWN = {"metrics", "class_units", "strata"}
 
 
@@ -28,6 +28,7 @@ def build_standings(evidence: BoardEvidence, random: BoardEvidence | None) -> di
     for metric in metrics.values():
         metric["ranks"] = metric["ranks"] and not reasons
     rows = {name: _row(evidence, name, metrics) for name in sorted(evidence.entries)}
+    _add_answers(metrics, rows)
     _add_inflation(rows, evidence, random)
     strata = strata_of(evidence.constants)
     _add_strata(rows, evidence, strata)
@@ -44,15 +45,6 @@ def build_standings(evidence: BoardEvidence, random: BoardEvidence | None) -> di
         "rows": _sorted(rows, metrics, sorted_by),
         "constants": {k: v for k, v in evidence.constants.items() if k not in NOT_SHOWN},
     }
-
-
-def policy(n_units: int) -> str:
-    """Return what may be printed for a number of units."""
-    if n_units < MIN_UNITS:
-        return f"points only, no interval: {n_units} unit(s)"
-    if n_units <= SMALL:
-        return f"{n_units} units: t intervals, {n_units - 1} degrees of freedom; few ranks resolve"
-    return f"{n_units} units: paired t verdicts, Bonferroni-t rank sets"
 
 
 def _board(evidence: BoardEvidence) -> dict[str, Any]:
@@ -86,79 +78,7 @@ def _row(evidence: BoardEvidence, name: str, metrics: Mapping[str, Any]) -> dict
         "is_adversary": facts.is_adversary,
         "status": "failed" if len(failed) else "complete" if len(own) else "not run",
         "reason": str(failed.iloc[0]) if len(failed) else "",
-        "metrics": {m: _cell(name, facts, _rows(evidence, name, m), metrics[m]) for m in metrics},
-    }
-
-
-def _rows(evidence: BoardEvidence, name: str, metric: str) -> pd.DataFrame:
-    """Return one entry's score rows of one metric in ranking units."""
-    return evidence.entry_rows.get((name, metric), evidence.scores.iloc[:0])
-
-
-def _cell(
-    name: str, facts: EntryFacts, rows: pd.DataFrame, board: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return one entry's numbers on one metric; blank where it has none."""
-    table: pd.DataFrame = board["table"]
-    undefined = rows.loc[rows["status"] == "undefined", "reason"]
-    reason = str(undefined.iloc[0]) if len(undefined) else ""
-    values = table.loc[name].dropna() if name in table.index else pd.Series(dtype=float)
-    if values.empty:
-        failed = rows.loc[rows["status"] == "failed", "reason"]
-        ran = "not run" if board["units"] else "no unit of this board ranks"
-        if facts.is_adversary and rows.empty:
-            ran = "adversaries attack only metrics that may rank"
-        reason = reason or (str(failed.iloc[0]) if len(failed) else ran)
-        return {"value": None, "reason": reason, "coverage": 0.0}
-    counts: pd.DataFrame | None = board["counts"]
-    found = estimate(values.to_numpy(dtype=np.float64))
-    if counts is not None:
-        n = counts.loc[[name], list(values.index)].to_numpy(dtype=np.float64)[0]
-        found = ratio_estimate(values.to_numpy(dtype=np.float64), n)
-    comparison: Comparison = board["comparison"]
-    low, high = comparison.ranks.get(name, (None, None))
-    is_ranked = board["ranks"] and facts.kind != "control"
-    return {
-        "value": found.mean,
-        "low": found.low,
-        "high": found.high,
-        "n": found.n,
-        "scaled": _scaled(found.mean, board),
-        "coverage": len(values) / max(len(table.columns), 1),
-        "reason": reason,
-        "units": {str(unit): float(v) for unit, v in values.items()},
-        "seed_sd": _seed_sd(rows),
-        "rank_low": low if is_ranked else None,
-        "rank_high": high if is_ranked else None,
-        "verdict": comparison.verdicts.get(name, "not judged") if is_ranked else "not judged",
-        "differences": [_plain(d) for d in comparison.differences.get(name, [])],
-    }
-
-
-def _scaled(mean: float, board: Mapping[str, Any]) -> float | None:
-    span = board["ceiling"] - board["floor"]
-    if span == 0 or (span > 0) != board["higher_is_better"]:
-        return None
-    return float((mean - board["floor"]) / span)
-
-
-def _seed_sd(rows: pd.DataFrame) -> float | None:
-    if rows["seed"].nunique() < 2:
-        return None
-    means = rows.groupby("seed")["value"].mean().dropna()
-    return float(means.std()) if len(means) > 1 else None
-
-
-def _plain(found: Difference) -> dict[str, Any]:
-    return {
-        "baseline": found.baseline,
-        "mean": found.estimate.mean,
-        "low": found.estimate.low,
-        "high": found.estimate.high,
-        "n": found.estimate.n,
-        "p_better": found.p_better,
-        "p_worse": found.p_worse,
-        "p_sign_flip": found.p_sign_flip,
+        "metrics": {m: build_cell(evidence, name, m, metrics[m]) for m in metrics},
     }
 
 
@@ -176,6 +96,19 @@ def _unranked(
         ranked = [m for m in metrics if METRICS[m].is_ranked]
         reasons += [f"{metrics[m]['label']}: {metrics[m]['reason']}" for m in ranked]
     return reasons
+
+
+def _add_answers(metrics: Mapping[str, dict[str, Any]], rows: Mapping[str, dict[str, Any]]) -> None:
+    """Add to every metric who may be the best, who beats every baseline, and the check of ranks."""
+    for name, metric in metrics.items():
+        cells = {entry: row["metrics"][name] for entry, row in rows.items()}
+        comparison = metric["comparison"]
+        other = comparison.check if metric["ranks"] else {}
+        metric["inseparable_from_best"] = [e for e, c in cells.items() if c.get("rank_low") == 1]
+        metric["beats_every_baseline"] = [e for e, c in cells.items() if c.get("verdict") == "yes"]
+        metric["check"] = {
+            e: list(ranks) for e, ranks in other.items() if ranks != comparison.ranks[e]
+        }
 
 
 def _add_inflation(
@@ -211,12 +144,16 @@ def _add_strata(
 def _sorted(
     rows: Mapping[str, dict[str, Any]], metrics: Mapping[str, Any], sorted_by: str | None
 ) -> list[dict[str, Any]]:
-    """Sort by the board's metric, blanks last; equal values by id."""
+    """Sort by the board's metric, then incomplete rows, blanks last; equal values by id.
 
-    def key(row: dict[str, Any]) -> tuple[bool, float, str]:
-        value = row["metrics"][sorted_by]["value"] if sorted_by else None
-        if sorted_by is None or value is None:
-            return True, 0.0, row["entry"]
-        return False, -value if metrics[sorted_by]["higher_is_better"] else value, row["entry"]
+    A mean over fewer units is no better place: leaving hard units undefined must not pay.
+    """
+
+    def key(row: dict[str, Any]) -> tuple[bool, bool, float, str]:
+        cell: Mapping[str, Any] = row["metrics"][sorted_by] if sorted_by else {"value": None}
+        if sorted_by is None or cell["value"] is None:
+            return True, True, 0.0, row["entry"]
+        value: float = -cell["value"] if metrics[sorted_by]["higher_is_better"] else cell["value"]
+        return False, cell["coverage"] < 1, value, row["entry"]
 
     return sorted(rows.values(), key=key)

@@ -6,6 +6,11 @@ from typing import Any
 
 from leaderboard.site import text
 
+METHODS = {
+    "bonferroni-t": "paired t, Bonferroni",
+    "bootstrap max-T": "bootstrap max-T, Romano-Wolf step-down",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -14,6 +19,8 @@ class Finding:
     head: str
     rest: str
     note: str
+    check: str
+    """Whether another way to the rank sets agrees; blank where there is none."""
     leaders: tuple[str, ...]
     """Names of the entries that cannot be separated from the best."""
     is_baseline: bool
@@ -34,9 +41,9 @@ class Finding:
         return "a simple baseline, alone at the top" if self.is_baseline else "alone at the top"
 
 
-def build_finding(standings: Mapping[str, Any]) -> Finding:
-    """Return what the standings of a board say on the metric that sorts it."""
-    metric = standings["sorted_by"]
+def build_finding(standings: Mapping[str, Any], metric: str | None = None) -> Finding:
+    """Return what the standings of a board say on a metric; None: on the one that sorts it."""
+    metric = metric or standings["sorted_by"]
     family = [
         row
         for row in standings["rows"]
@@ -53,7 +60,8 @@ def build_finding(standings: Mapping[str, Any]) -> Finding:
     return Finding(
         head=_head(standings, leaders, len(family)),
         rest=_rest(beats, len(models)) if ranked else "",
-        note=_note(standings, len(family)) if leaders else "",
+        note=_note(standings, str(metric), len(family)) if leaders else "",
+        check=_check(standings, str(metric)) if leaders else "",
         leaders=tuple(row["name"] for row in leaders),
         is_baseline=bool(leaders) and leaders[0]["kind"] == "baseline",
         n_family=len(family),
@@ -100,11 +108,25 @@ def _rest(beats: tuple[str, ...], n_models: int) -> str:
     return f"Of {of}, {len(beats)} {verb} every simple baseline: {text.listing(beats)}."
 
 
-def _note(standings: Mapping[str, Any], n_family: int) -> str:
-    unit = standings["board"]["unit"]
-    n = len(standings["metrics"][standings["sorted_by"]]["units"])
+def _note(standings: Mapping[str, Any], metric: str, n_family: int) -> str:
+    unit, found = standings["board"]["unit"], standings["metrics"][metric]
+    n = len(found["units"])
     return (
         f"Joint 95 % statement over {n_family} entries and {n} {text.unit_word(unit, n)} "
-        "(paired t, Bonferroni). It holds for these folds of this dataset; it says nothing about "
-        "another tissue, laboratory or protocol."
+        f"({METHODS[found['statistics']['rank_sets']]}). It holds for these folds of this dataset; "
+        "it says nothing about another tissue, laboratory or protocol."
     )
+
+
+def _check(standings: Mapping[str, Any], metric: str) -> str:
+    """Say whether sign flips give the same rank sets; blank where they cannot tell."""
+    found = standings["metrics"][metric]
+    if found["statistics"]["check"] == "none":
+        return ""
+    if not found["check"]:
+        return "Sign flips, which assume no distribution, give the same rank sets."
+    names = {row["entry"]: row["name"] for row in standings["rows"]}
+    sets = [
+        f"{names[entry]} {text.ranks(low, high)}" for entry, (low, high) in found["check"].items()
+    ]
+    return f"Sign flips, which assume no distribution, give other sets: {text.listing(sets)}."

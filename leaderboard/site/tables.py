@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.site import text
+from leaderboard.site.findings import Finding, build_finding
 from leaderboard.site.scale import Numbers, Scale, numbers_of, scale_of
 from leaderboard.site.whisker import Axis, Drawing, build_axis, draw
 
@@ -62,6 +63,8 @@ class Row:
     coverage: str
     tier: str
     verification: str
+    unit_se: str
+    """Standard error between units; blank without an interval."""
     seed_sd: str
     drawing: Drawing | None
     values: Mapping[str, str]
@@ -84,6 +87,12 @@ class MetricTable:
     units: tuple[str, ...]
     baselines: tuple[tuple[str, str], ...]
     """Id and name of the declared baselines, as differences are taken to them."""
+    test: str
+    """Of a difference to a baseline."""
+    lost: str
+    """Declared baselines that no verdict was judged against here; blank if there is none."""
+    finding: Finding | None
+    """Who may be the best and who beats every baseline; None if the metric ranks nothing here."""
     axis: Axis | None
     groups: tuple[tuple[str, str, tuple[Row, ...]], ...]
     """Title, note and rows; control entries are in none."""
@@ -141,6 +150,9 @@ def build_table(standings: Mapping[str, Any], metric: str) -> MetricTable:
         scale=scale_of(found),
         units=tuple(found["units"]),
         baselines=tuple((b, names[b]) for b in baselines),
+        test=found["statistics"]["test"],
+        lost=text.listing([names[b] for b in found["baselines_missing"]]) if ranks else "",
+        finding=build_finding(standings, metric) if ranks else None,
         axis=axis,
         groups=_groups(rows, ranks=ranks),
         controls=tuple(row for row in rows if row.group == "control"),
@@ -199,6 +211,7 @@ def _row(
         coverage=text.percent(cell["coverage"]),
         tier=row["tier"],
         verification=row["verification"],
+        unit_se="" if cell.get("unit_se") is None else text.number(cell["unit_se"]),
         seed_sd="" if cell.get("seed_sd") is None else text.number(cell["seed_sd"]),
         drawing=draw(axis, cell) if axis and has_value else None,
         values={u: numbers.value(v) for u, v in cell.get("units", {}).items()},
@@ -246,8 +259,9 @@ def _rank(cell: Mapping[str, Any], family: int, n_units: int) -> Rank | None:
         return None
     if n_units < RESOLVED_UNITS and (low, high) == (1, family) and family > 1:
         return Rank(text="not resolved", ticks=())
-    words = str(low) if low == high else f"{low}\N{EN DASH}{high}"
-    return Rank(text=words, ticks=tuple(low <= k <= high for k in range(1, family + 1)))
+    return Rank(
+        text=text.ranks(low, high), ticks=tuple(low <= k <= high for k in range(1, family + 1))
+    )
 
 
 def _scaled(cell: Mapping[str, Any]) -> str:

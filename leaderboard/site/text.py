@@ -104,6 +104,11 @@ def bracket(low: str, high: str) -> str:
     return f"[{low}, {high}]"
 
 
+def ranks(low: int, high: int) -> str:
+    """Write a rank set."""
+    return str(low) if low == high else f"{low}\N{EN DASH}{high}"
+
+
 def p_value(value: float) -> str:
     """Write a p value, never as zero or one."""
     if value < 0.001:

@@ -93,6 +93,7 @@ def _best(standings: dict[str, Any], kind: str) -> str:
         for row in standings["rows"]
         if metric and row["kind"] == kind and row["status"] == "complete"
         if row["metrics"][metric].get("value") is not None
+        and row["metrics"][metric]["coverage"] == 1
     }
     if not found:
         return "none"

@@ -7,9 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leaderboard.inference._paired import Difference, differences, sign_flip_p
 from leaderboard.inference.evidence import BoardEvidence, EntryFacts
 from leaderboard.io import SCORE_COLUMNS
 from leaderboard.spec import Board
+
+
+def difference(
+    entry: np.ndarray, baseline: np.ndarray, name: str, *, higher_is_better: bool
+) -> Difference:
+    values = {"entry": entry, name: baseline}
+    return differences(values, [name], higher_is_better=higher_is_better)["entry"][0]
+
+
+def flip_p(lead: np.ndarray) -> float:
+    return float(sign_flip_p(lead[:, None])[0])
 
 
 def draw(seed: int, n: int) -> np.ndarray:

@@ -1,12 +1,17 @@
 """Rank sets against Bonferroni over all pairs, and verdicts."""
 
+import itertools
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboard.inference._paired import Difference, Estimate, difference, rank_sets, verdict
-from leaderboard.inference.standings import policy
-from tests.inference._boards import draw
+from leaderboard.inference._paired import Difference, Estimate, verdict
+from leaderboard.inference._ranks import Method, method_of, rank_sets
+from leaderboard.inference._resampling import Resampling, bootstrap_shares
+from leaderboard.inference.judge import policy, statistics_of
+from tests.inference._boards import difference, draw
 
 
 def spread(**means: float) -> dict[str, np.ndarray]:
@@ -91,6 +96,121 @@ def test_paired_differences_cover_at_least_as_often_as_they_say() -> None:
     assert held / n >= 0.93
 
 
+# Thirty units and more: max-T with step-down
+
+
+def many(seed: int, n: int = 40, **means: float) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    level = rng.normal(size=n)
+    return {name: level + mean + rng.normal(scale=0.5, size=n) for name, mean in means.items()}
+
+
+def naive_max_t(values: dict[str, np.ndarray], resampling: Resampling) -> dict[str, Any]:
+    """One resample and one pair after the other, stepping down over one-sided claims."""
+    n = len(next(iter(values.values())))
+    pairs = list(itertools.permutations(sorted(values), 2))
+    counts = np.round(bootstrap_shares(n, resampling) * n).astype(int)
+    lead = {(a, b): values[a] - values[b] for a, b in pairs}
+    t = {pair: stats.ttest_1samp(d, 0.0).statistic for pair, d in lead.items()}
+    resampled = [
+        {p: stats.ttest_1samp(np.repeat(d, c), d.mean()).statistic for p, d in lead.items()}
+        for c in counts
+    ]
+    sure: set[tuple[str, str]] = set()
+    while True:
+        worst = sorted(max(r[p] for p in pairs if p not in sure) for r in resampled)
+        critical = worst[-int(0.05 * (resampling.n + 1))]
+        new = {p for p in pairs if t[p] > critical} - sure
+        if not new:
+            break
+        sure |= new
+    return {
+        name: (1 + sum(b == name for _, b in sure), len(values) - sum(a == name for a, _ in sure))
+        for name in values
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rank_sets_of_many_units_are_those_of_a_plain_loop(seed: int) -> None:
+    values, resampling = many(seed, 30, a=0.0, b=0.1, c=0.5, d=1.0), Resampling(n=99, seed=seed)
+    found = rank_sets(values, higher_is_better=True, resampling=resampling)
+    assert found == naive_max_t(values, resampling)
+    assert found["d"] == (1, 1)
+
+
+@pytest.mark.parametrize(("n", "method"), [(29, "bonferroni-t"), (30, "bootstrap max-T")])
+def test_from_thirty_units_on_max_t_is_taken(n: int, method: Method) -> None:
+    values = many(2, n, **{f"e{k}": 0.15 * k for k in range(8)})
+    found = rank_sets(values, higher_is_better=True)
+    other: Method = "bonferroni-t" if method == "bootstrap max-T" else "bootstrap max-T"
+    assert method_of(n) == method
+    assert found == rank_sets(values, higher_is_better=True, method=method)
+    assert found != rank_sets(values, higher_is_better=True, method=other)
+
+
+METHODS: tuple[Method, ...] = ("bonferroni-t", "bootstrap max-T", "sign-flip max-T")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n", [8, 40])
+def test_the_names_of_entries_and_the_order_of_units_move_no_rank_set(
+    method: Method, n: int
+) -> None:
+    values = many(2, n, a=0.0, b=0.05, c=1.5, d=3.0)
+    found = rank_sets(values, higher_is_better=True, method=method)
+    renamed = {{"a": "z", "b": "y", "c": "x", "d": "w"}[k]: v for k, v in values.items()}
+    again = rank_sets(renamed, higher_is_better=True, method=method)
+    assert list(again.values()) == list(found.values())[::-1]
+    order = np.random.default_rng(0).permutation(n)
+    moved = {name: row[order] for name, row in values.items()}
+    assert rank_sets(moved, higher_is_better=True, method=method) == found
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n", [8, 40])
+def test_identical_entries_are_never_told_apart(method: Method, n: int) -> None:
+    values = many(3, n, a=0.0, c=5.0)
+    values |= {"b": values["a"].copy(), "d": values["c"] * (1 + 1e-12)}
+    found = rank_sets(values, higher_is_better=True, method=method)
+    assert found == {"a": (3, 4), "b": (3, 4), "c": (1, 2), "d": (1, 2)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_equal_lead_in_every_unit_is_certain(method: Method) -> None:
+    values = many(4, 40, a=0.0)
+    values["b"] = values["a"] + 0.5
+    assert rank_sets(values, higher_is_better=True, method=method) == {"a": (2, 2), "b": (1, 1)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_copy_that_differs_in_five_units_is_not_told_apart_and_spoils_no_other(
+    method: Method,
+) -> None:
+    values = many(5, 40, a=0.0, b=0.6, c=1.2)
+    copy = values["c"].copy()
+    copy[:5] += 0.3
+    found = rank_sets(values | {"copy": copy}, higher_is_better=True, method=method)
+    assert found == {"a": (4, 4), "b": (3, 3), "c": (1, 2), "copy": (1, 2)}
+
+
+def test_six_units_cannot_reach_five_percent_over_many_pairs_by_sign_flips() -> None:
+    values = {f"e{k}": row for k, row in enumerate(draw(0, 24).reshape(4, 6))}
+    assert set(rank_sets(values, higher_is_better=True, method="sign-flip max-T").values()) == {
+        (1, 4)
+    }
+
+
+def test_sign_flip_rank_sets_hold_their_level_exactly_for_symmetric_units() -> None:
+    """All entries equal: sets that leave a rank out are wrong, in 5 % of boards at most."""
+    rng = np.random.default_rng(6)
+    n, wrong = 400, 0
+    for _ in range(n):
+        values = {f"e{k}": rng.standard_t(2, 10) for k in range(4)}
+        found = rank_sets(values, higher_is_better=True, method="sign-flip max-T")
+        wrong += set(found.values()) != {(1, 4)}
+    assert wrong / n <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)
+
+
 # Verdicts
 
 
@@ -130,8 +250,31 @@ def test_without_baselines_or_a_p_value_nothing_is_judged() -> None:
         (2, "points only, no interval: 2 unit"),
         (3, "3 units: t intervals, 2 degrees of freedom"),
         (5, "5 units: t intervals, 4 degrees"),
-        (6, "6 units: paired t verdicts, Bonferroni-t rank sets"),
+        (6, "6 units: paired t verdicts, Bonferroni-t rank sets, sign-flip max-T as their check"),
+        (29, "29 units: paired t verdicts, Bonferroni-t rank sets"),
+        (30, "30 units: bootstrap-t verdicts and max-T rank sets with Romano-Wolf step-down"),
     ],
 )
 def test_the_policy_says_what_a_number_of_units_allows(n: int, told: str) -> None:
     assert policy(n).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("n", "test", "ranks", "check", "least"),
+    [
+        (2, "none", "none", "none", None),
+        (5, "paired t", "bonferroni-t", "none", 0.0625),
+        (6, "paired t", "bonferroni-t", "sign-flip max-T", 0.03125),
+        (30, "bootstrap-t", "bootstrap max-T", "sign-flip max-T", 1 / 10_001),
+    ],
+)
+def test_standings_say_by_what_they_were_made(
+    n: int, test: str, ranks: str, check: str, least: float | None
+) -> None:
+    found = statistics_of(n)
+    assert (found["units"], found["test"], found["rank_sets"], found["check"]) == (
+        n, test, ranks, check,
+    )  # fmt: skip
+    assert found["smallest_sign_flip_p"] == least
+    assert found["value_interval"].startswith("descriptive")
+    assert found["difference_interval"].startswith("inferential, given these folds")

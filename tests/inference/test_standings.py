@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboard.inference._paired import estimate, rank_sets
+from leaderboard.inference._paired import estimate
+from leaderboard.inference._ranks import rank_sets
 from leaderboard.inference.evidence import BoardEvidence
 from leaderboard.inference.standings import build_standings
 from leaderboard.io import write_json
