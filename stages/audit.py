@@ -5,13 +5,14 @@ import sys
 from leaderboard import layout
 from leaderboard.audit import audit_dataset
 from leaderboard.command import run
-from leaderboard.config import read_params
+from leaderboard.config import read_dataset, read_params
 from leaderboard.io import write_json
 
 
 def main(suite: str, dataset: str) -> None:
     """Write every finding; an error unranks its board."""
-    findings = audit_dataset(suite, dataset, read_params().boards_of(dataset))
+    boards, library = read_params().boards_of(dataset), read_dataset(suite, dataset).library
+    findings = audit_dataset(suite, dataset, boards, library)
     write_json(layout.audit(suite, dataset), findings)
 
 
