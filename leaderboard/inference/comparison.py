@@ -125,6 +125,7 @@ def _compare(evidence: BoardEvidence, table: pd.DataFrame, metric: Metric) -> Co
         name
         for name, facts in evidence.entries.items()
         if facts.kind != "control" and facts.verification == "reproduced" and name not in failed
+        if not facts.is_barred
     ]
     values = _complete_rows(table, sorted(eligible))
     declared = [b for b in TASKS[evidence.board.task].declared_baselines if b in values]

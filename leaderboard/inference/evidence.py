@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from leaderboard.audit._entries import Status
 from leaderboard.spec import Board
 from leaderboard.tasks import TASKS
 
@@ -22,6 +23,12 @@ class EntryFacts:
     verification: str
     weights: str
     is_adversary: bool = False
+    authors: tuple[str, ...] = ()
+    exposure: Status = "unseen"
+    """Whether it saw the dataset before it was tested on it."""
+    exposure_evidence: str = ""
+    is_barred: bool = False
+    """Whether the audit found an error about it on this board: no rank, no verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)

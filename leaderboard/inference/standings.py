@@ -1,6 +1,7 @@
 """One board's score rows, constants and audit to its standings; pure, plain values out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from leaderboard.inference._paired import MIN_UNITS, Difference, estimate, ratio_estimate
 from leaderboard.inference.comparison import Comparison, compare_metric, without_tables
 from leaderboard.inference.evidence import BoardEvidence, EntryFacts, metric_names, unit_table
+from leaderboard.inference.flags import barred, flags_of
 from leaderboard.inference.strata import sizes, strata_of, stratum_means
 from leaderboard.metrics import METRICS
 from leaderboard.tasks import TASKS
@@ -20,6 +22,8 @@ NOT_SHOWN = {"metrics", "class_units", "strata"}
 def build_standings(evidence: BoardEvidence, random: BoardEvidence | None) -> dict[str, Any]:
     """Return the standings of a board; ``random`` is its random twin, for the inflation."""
     board = evidence.board
+    flags = flags_of(evidence)
+    evidence = _without_barred(evidence, barred(flags))
     metrics = {name: compare_metric(evidence, METRICS[name]) for name in metric_names(evidence)}
     order = TASKS[board.task].ranked_order
     trusted = [m for m in order if m in metrics and metrics[m]["ranks"]]
@@ -28,6 +32,8 @@ def build_standings(evidence: BoardEvidence, random: BoardEvidence | None) -> di
     for metric in metrics.values():
         metric["ranks"] = metric["ranks"] and not reasons
     rows = {name: _row(evidence, name, metrics) for name in sorted(evidence.entries)}
+    for name, row in rows.items():
+        row["flags"] = [asdict(flag) for flag in flags.get(name, ())]
     _add_inflation(rows, evidence, random)
     strata = strata_of(evidence.constants)
     _add_strata(rows, evidence, strata)
@@ -44,6 +50,14 @@ def build_standings(evidence: BoardEvidence, random: BoardEvidence | None) -> di
         "rows": _sorted(rows, metrics, sorted_by),
         "constants": {k: v for k, v in evidence.constants.items() if k not in NOT_SHOWN},
     }
+
+
+def _without_barred(evidence: BoardEvidence, names: Collection[str]) -> BoardEvidence:
+    """Mark the entries that must not rank."""
+    if not names:
+        return evidence
+    entries = {n: replace(f, is_barred=n in names) for n, f in evidence.entries.items()}
+    return replace(evidence, entries=entries)
 
 
 def policy(n_units: int) -> str:
