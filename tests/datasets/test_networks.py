@@ -114,6 +114,7 @@ def test_both_datasets_are_judged_by_the_same_prior(
 def test_every_sorted_population_is_one_library(read_real: Read) -> None:
     obs = read_real("pbmc_facs").obs
     pairs = obs[["cell_type", "library"]].drop_duplicates()
+    assert list(obs["batch"]) == list(obs["library"])
     assert len(pairs) == pairs["cell_type"].nunique() == pairs["library"].nunique() == 10
 
 
