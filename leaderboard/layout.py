@@ -60,6 +60,11 @@ def audit(suite: str, dataset: str) -> Path:
     return DATA / "audit" / suite / f"{dataset}.json"
 
 
+def novelty(suite: str, dataset: str) -> Path:
+    """Table of how near test perturbations are to those of training (audit)."""
+    return DATA / "audit" / suite / f"{dataset}.novelty.parquet"
+
+
 def board_lock(dataset: str) -> Path:
     """Frozen constants of a dataset's boards; a file each, so that DVC need not parse them all."""
     return BOARD_LOCKS / f"{dataset}.json"

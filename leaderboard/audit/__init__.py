@@ -11,7 +11,9 @@ from leaderboard import layout
 from leaderboard.audit._confounding import check_confounding
 from leaderboard.audit._inputs import check_identifiers, check_labels
 from leaderboard.audit._library import check_association, check_library
+from leaderboard.audit._novelty import go_terms, novelty_of_board
 from leaderboard.audit._record import BoardFiles, Finding, FoldFiles
+from leaderboard.audit._similarity import COLUMNS, check_similarity, typed
 from leaderboard.audit._splits import (
     check_combinations,
     check_controls,
@@ -20,11 +22,20 @@ from leaderboard.audit._splits import (
     check_size,
 )
 from leaderboard.cases import split_name
-from leaderboard.io import read_h5ad_annotations, read_parquet, read_roles
+from leaderboard.io import read_h5ad, read_h5ad_annotations, read_parquet, read_roles
 from leaderboard.spec import Board
 
-__all__ = ["BOARD_CHECKS", "CHECKS", "BoardFiles", "Finding", "FoldFiles", "audit_dataset"]
+__all__ = [
+    "BOARD_CHECKS",
+    "CHECKS",
+    "BoardFiles",
+    "Finding",
+    "FoldFiles",
+    "audit_dataset",
+    "audit_similarity",
+]
 
+SIMULATED = "known_truth"
 CHECKS: Mapping[str, Callable[[FoldFiles], Iterator[Finding]]] = {
     "groups": check_groups,
     "roles": check_roles,
@@ -65,6 +76,32 @@ def audit_dataset(
             for check in CHECKS.values()
             for found in check(files)
         ]
+    return _plain(findings)
+
+
+def audit_similarity(
+    suite: str, dataset: str, boards: Sequence[Board]
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Compare test with training perturbations: plain findings, and the novelty table.
+
+    Random boards are left out: they hold out cells of perturbations that training shows. Simulated
+    genes have no GO terms.
+    """
+    screens = [b for b in boards if b.task == "perturbation_prediction" and not b.is_random]
+    if not screens:
+        return [], typed(pd.DataFrame(columns=COLUMNS))
+    terms = None if suite == SIMULATED else go_terms()
+    adata = read_h5ad(layout.clean(suite, dataset))
+    findings, tables = [], []
+    for board in screens:
+        roles = _roles(suite, board)
+        files = BoardFiles(board=board, roles=roles, obs=adata.obs, library="")
+        tables.append(novelty_of_board(suite, adata, files, terms))
+        findings += list(check_similarity(files, tables[-1], terms))
+    return _plain(findings), pd.concat(tables, ignore_index=True)
+
+
+def _plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [asdict(finding) | {"ids": list(finding.ids)} for finding in findings]
 
 
