@@ -139,6 +139,8 @@ def repeated_predictions(
     owners
         Authors by entry; entries that are not named, such as controls, are left out.
     """
+    if len(set(owners.values())) < 2:
+        return
     rows = scores[scores["entry"].isin(list(owners))]
     table = rows.pivot_table(index="entry", columns=KEY, values="value", aggfunc="mean")
     values = {str(name): row.to_numpy(dtype=np.float64) for name, row in table.iterrows()}
@@ -155,6 +157,11 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return n_both >= MIN_SAME and bool(close)
 
 
+def is_limit(frozen: Mapping[str, Any]) -> bool:
+    """Whether a metric's ceiling is what a perfect predictor is expected to score."""
+    return bool(frozen["trusted"]) and frozen["ceiling_kind"] in PERFECT
+
+
 def is_above_ceiling(
     low: float | None, high: float | None, frozen: Mapping[str, Any], *, higher_is_better: bool
 ) -> bool:
@@ -167,9 +174,7 @@ def is_above_ceiling(
     frozen
         Constants of the metric: ``ceiling_low``, ``ceiling_high``, ``ceiling_kind``, ``trusted``.
     """
-    if low is None or high is None:
-        return False
-    if not frozen["trusted"] or frozen["ceiling_kind"] not in PERFECT:
+    if low is None or high is None or not is_limit(frozen):
         return False
     if higher_is_better:
         return low > float(frozen["ceiling_high"])

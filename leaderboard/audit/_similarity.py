@@ -176,6 +176,19 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     return table.fillna(blank).astype(types)[COLUMNS]
 
 
+def plain_rows(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Return the rows of a novelty table as plain values: 4 digits, None where there is none."""
+    numbers = {"distance", *NAMES.values()}
+    return [
+        {str(k): _plain(v) if k in numbers else v for k, v in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def _plain(number: float) -> float | None:
+    return None if np.isnan(number) else round(number, 4)
+
+
 def _nearest(similar: pd.DataFrame, unit: str, trained: Sequence[str]) -> tuple[str, float]:
     """Return the most similar training perturbation, the first by name of equal ones."""
     values = similar.loc[[unit], list(trained)].to_numpy()[0]

@@ -9,6 +9,7 @@ from leaderboard.audit._entries import (
     Flag,
     exposure_flags,
     is_above_ceiling,
+    is_limit,
     repeated_predictions,
 )
 from leaderboard.inference._paired import Estimate, estimate, ratio_estimate
@@ -46,9 +47,9 @@ def _flags(evidence: BoardEvidence) -> Iterator[tuple[str, Flag]]:
 
 def _too_good(evidence: BoardEvidence, names: list[str]) -> Iterator[tuple[str, Flag]]:
     for metric in (METRICS[m] for m in metric_names(evidence)):
-        if not metric.is_ranked:
-            continue
         frozen = evidence.constants["metrics"][metric.name]
+        if not metric.is_ranked or not is_limit(frozen):
+            continue
         for name, found in _intervals(evidence, metric, names):
             if is_above_ceiling(
                 found.low, found.high, frozen, higher_is_better=metric.higher_is_better
@@ -61,7 +62,8 @@ def _intervals(
     evidence: BoardEvidence, metric: Metric, names: list[str]
 ) -> Iterator[tuple[str, Estimate]]:
     """Yield the descriptive interval of the entries that did not fail."""
-    table, counts = unit_table(evidence, metric.name), unit_table(evidence, metric.name, "n")
+    table = unit_table(evidence, metric.name)
+    counts = unit_table(evidence, metric.name, "n") if metric.is_pooled else table
     for name in names:
         if name not in table.index or name in evidence.failed:
             continue

@@ -98,6 +98,8 @@ def _row(evidence: BoardEvidence, name: str, metrics: Mapping[str, Any]) -> dict
         "verification": facts.verification,
         "weights": facts.weights,
         "is_adversary": facts.is_adversary,
+        "exposure": facts.exposure,
+        "exposure_evidence": facts.exposure_evidence,
         "status": "failed" if len(failed) else "complete" if len(own) else "not run",
         "reason": str(failed.iloc[0]) if len(failed) else "",
         "metrics": {m: _cell(name, facts, _rows(evidence, name, m), metrics[m]) for m in metrics},
@@ -181,6 +183,8 @@ def _unranked(
 ) -> list[str]:
     """Return every reason for which the board ranks nothing."""
     reasons = [evidence.board.unranked] if evidence.board.unranked else []
+    if not metrics:
+        reasons.append("no entry has been scored on it")
     if evidence.board.is_random:
         reasons.append("cells, not groups, were held out: shown as inflation only")
     errors = sorted({f"{f['check']}" for f in evidence.findings if f["severity"] == "error"})
