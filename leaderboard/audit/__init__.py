@@ -90,7 +90,8 @@ def audit_similarity(
     screens = [b for b in boards if b.task == "perturbation_prediction" and not b.is_random]
     if not screens:
         return [], typed(pd.DataFrame(columns=COLUMNS))
-    terms = None if suite == SIMULATED else go_terms()
+    has_targets = any(board.unit == "perturbation" for board in screens)
+    terms = go_terms() if has_targets and suite != SIMULATED else None
     adata = read_h5ad(layout.clean(suite, dataset))
     findings, tables = [], []
     for board in screens:
