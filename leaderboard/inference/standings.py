@@ -185,11 +185,11 @@ def _unranked(
     reasons = [evidence.board.unranked] if evidence.board.unranked else []
     if not metrics:
         reasons.append("no entry has been scored on it")
-    if evidence.board.is_random:
-        reasons.append("cells, not groups, were held out: shown as inflation only")
     errors = sorted({f"{f['check']}" for f in evidence.findings if f["severity"] == "error"})
     if errors:
         reasons.append(f"the audit found errors: {', '.join(errors)}")
+    if evidence.board.is_random:
+        reasons.append("cells, not groups, were held out: shown as inflation only")
     if not trusted and not evidence.board.is_random:
         ranked = [m for m in metrics if METRICS[m].is_ranked]
         reasons += [f"{metrics[m]['label']}: {metrics[m]['reason']}" for m in ranked]

@@ -1,5 +1,6 @@
 """The audit of entries: exposure, repeated predictions, what is better than perfect."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from leaderboard.audit._entries import (
     other_names,
     read_shared_cells,
 )
+from leaderboard.config import read_board_locks, read_params
 from leaderboard.errors import TableError
+from leaderboard.inference.collect import collect
 from leaderboard.inference.evidence import BoardEvidence, EntryFacts
 from leaderboard.inference.standings import build_standings
-from leaderboard.io import write_json
+from leaderboard.io import read_json, write_json
 from tests.inference._boards import RANDOM, around, cells_of, evidence, facts_of, rows_of, usual
 
 OURS = ("Maintainers",)
@@ -203,3 +206,53 @@ def test_less_error_than_a_perfect_predictor_is_above_the_ceiling_too() -> None:
     assert not is_above_ceiling(0.5, 0.74, frozen, higher_is_better=False)
     assert not is_above_ceiling(None, None, frozen, higher_is_better=False)
     assert not is_above_ceiling(0.5, 0.7, frozen | {"trusted": False}, higher_is_better=False)
+
+
+ROOT = Path(__file__).parents[2]
+KANG = "kang_ctrl-cell_type_annotation-donor"
+
+
+@pytest.fixture
+def results(in_folder: Path) -> Path:
+    """Give the committed results of one dataset, and all that rank reads beside them."""
+    shutil.copytree(
+        ROOT / "leaderboard/results/kang_ctrl", in_folder / "leaderboard/results/kang_ctrl"
+    )
+    shutil.copytree(ROOT / "data/boards.lock", in_folder / "data/boards.lock")
+    for name in ("params.yaml", "data/datasets.yaml", "data/splits.lock.json"):
+        shutil.copy2(ROOT / name, in_folder / name)
+    return in_folder / "leaderboard/results"
+
+
+def knn_on_kang() -> dict[str, Any]:
+    entries = [p.name for p in (ROOT / "leaderboard/entries").iterdir() if p.is_dir()]
+    (item,) = [e for e in collect(read_params(), read_board_locks(), entries) if e.board.id == KANG]
+    return rows_of(build_standings(item, None))["knn"]
+
+
+def declare(results: Path, corpus: str) -> None:
+    path = results / "kang_ctrl/knn.json"
+    record = read_json(path)
+    record["entry"] |= {"weights": "pretrained", "pretraining": [corpus]}
+    write_json(path, record)
+
+
+def test_committed_results_that_declare_the_dataset_lose_their_rank(results: Path) -> None:
+    clean = knn_on_kang()
+    assert (clean["flags"], clean["exposure"]) == ([], "unseen")
+    assert clean["metrics"]["macro_f1"]["rank_low"] is not None
+    declare(results, "blood of lupus patients, GSE96583")
+    seen = knn_on_kang()
+    assert [(f["check"], f["severity"]) for f in seen["flags"]] == [("exposure", "error")]
+    assert seen["metrics"]["macro_f1"]["rank_low"] is None
+    assert seen["metrics"]["macro_f1"]["value"] == clean["metrics"]["macro_f1"]["value"]
+
+
+def test_committed_results_that_declare_a_dataset_with_shared_cells_do_too(results: Path) -> None:
+    declare(results, "norman_mcfaline")
+    assert [f["severity"] for f in knn_on_kang()["flags"]] == ["warning"]
+    shared = [{"dataset": "kang_ctrl", "other": "norman_mcfaline", "n": 954}]
+    write_json(results / "_shared_cells.json", shared)
+    (flag,) = knn_on_kang()["flags"]
+    assert flag["severity"] == "error"
+    assert flag["message"].endswith("it saw norman_mcfaline, which shares 954 cells")
