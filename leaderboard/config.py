@@ -84,6 +84,10 @@ class Citation(Strict):
     doi: str
 
 
+LIBRARY_WORDS = ("single", "unknown")
+"""What a record says of libraries where no column tells them apart."""
+
+
 class DatasetRecord(Strict):
     """One dataset of ``data/datasets.yaml``."""
 
@@ -95,6 +99,7 @@ class DatasetRecord(Strict):
     obs: list[str]
     nullable: list[str] = Field(default_factory=list)
     library: str
+    """The ``obs`` column of libraries, or ``single`` or ``unknown``."""
     expected: Expected
     licence: Licence
     citation: Citation
@@ -106,6 +111,13 @@ class DatasetRecord(Strict):
     def _files_or_parameters(self) -> "DatasetRecord":
         if bool(self.files) == bool(self.parameters):
             raise ValueError("give either `files` to download or `parameters` to simulate from")
+        return self
+
+    @model_validator(mode="after")
+    def _known_library(self) -> "DatasetRecord":
+        known = [*self.obs, *LIBRARY_WORDS]
+        if self.library not in known:
+            raise ValueError(f"`library` must be one of {known}, not {self.library!r}")
         return self
 
 

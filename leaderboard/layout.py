@@ -15,6 +15,8 @@ BOARD_LOCKS = DATA / "boards.lock"
 STANDINGS = DATA / "standings"
 ENTRIES = Path("leaderboard/entries")
 RESULTS = Path("leaderboard/results")
+SHARED_CELLS = RESULTS / "_shared_cells.json"
+"""How many cells the real datasets share, pair by pair."""
 SITE = Path("public")
 
 
@@ -56,6 +58,11 @@ def truth(suite: str, dataset: str) -> Path:
 def audit(suite: str, dataset: str) -> Path:
     """Path of the findings of the leakage audit (audit)."""
     return DATA / "audit" / suite / f"{dataset}.json"
+
+
+def novelty(suite: str, dataset: str) -> Path:
+    """Table of how near test perturbations are to those of training (audit)."""
+    return DATA / "audit" / suite / f"{dataset}.novelty.parquet"
 
 
 def board_lock(dataset: str) -> Path:

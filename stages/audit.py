@@ -3,16 +3,19 @@
 import sys
 
 from leaderboard import layout
-from leaderboard.audit import audit_dataset
+from leaderboard.audit import audit_dataset, audit_similarity
 from leaderboard.command import run
-from leaderboard.config import read_params
-from leaderboard.io import write_json
+from leaderboard.config import read_dataset, read_params
+from leaderboard.io import write_json, write_parquet
 
 
 def main(suite: str, dataset: str) -> None:
-    """Write every finding; an error unranks its board."""
-    findings = audit_dataset(suite, dataset, read_params().boards_of(dataset))
-    write_json(layout.audit(suite, dataset), findings)
+    """Write every finding, of which an error unranks its board, and how new test units are."""
+    boards, library = read_params().boards_of(dataset), read_dataset(suite, dataset).library
+    findings = audit_dataset(suite, dataset, boards, library)
+    similar, novelty = audit_similarity(suite, dataset, boards)
+    write_parquet(layout.novelty(suite, dataset), novelty)
+    write_json(layout.audit(suite, dataset), [*findings, *similar])
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def evidence(
 def dataset(name: str, **changes: Any) -> DatasetFacts:
     record = DatasetRecord.model_validate({
         "title": f"Title of {name}", "summary": "Cells.", "source": name, "parameters": {"seed": 1},
-        "obs": ["donor_id"], "library": "library", "expected": {"cells": 10, "genes": 5},
+        "obs": ["donor_id", "library"], "library": "library", "expected": {"cells": 10, "genes": 5},
         "licence": {"repository": "MIT", "data": "unknown"},
         "citation": {"text": "Someone 2020", "doi": "10.1000/x.1"}, "organism": "Homo sapiens",
     })  # fmt: skip

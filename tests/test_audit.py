@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from leaderboard import layout
 from leaderboard.audit import CHECKS, Finding, FoldFiles, audit_dataset
+from leaderboard.audit._record import ALL_FOLDS
 from leaderboard.cases import build_case, split_name
 from leaderboard.io import write_h5ad, write_json, write_parquet
 from leaderboard.spec import Board, Case
@@ -296,8 +297,9 @@ def test_the_files_of_a_dataset_are_audited_fold_by_fold(
         folder = Path(atlas_board.id) / layout.fold_name(fold)
         write_h5ad(layout.cases(suite, dataset) / folder / "inputs.h5ad", case.inputs)
         write_parquet(layout.truth(suite, dataset) / folder / "truth.parquet", case.truth)
-    found = audit_dataset(suite, dataset, [atlas_board])
-    assert {f["fold"] for f in found} == set(range(6))
+    found = audit_dataset(suite, dataset, [atlas_board], "library")
+    assert {f["fold"] for f in found} == {ALL_FOLDS, *range(6)}
+    assert {f["check"] for f in found if f["fold"] == ALL_FOLDS} == {"library", "association"}
     assert {f["severity"] for f in found} == {"ok"}
     write_json(in_folder / "audit.json", found)
 
@@ -306,5 +308,6 @@ def test_the_files_of_a_dataset_are_audited_fold_by_fold(
         "train"
     )
     write_parquet(at, leaked)
-    bad = [f for f in audit_dataset(suite, dataset, [atlas_board]) if f["severity"] == "error"]
+    again = audit_dataset(suite, dataset, [atlas_board], "library")
+    bad = [f for f in again if f["severity"] == "error"]
     assert {(f["check"], f["fold"]) for f in bad} == {("groups", 4), ("labels", 4)}

@@ -10,7 +10,10 @@ import pandas as pd
 from leaderboard import layout
 from leaderboard.audit._confounding import check_confounding
 from leaderboard.audit._inputs import check_identifiers, check_labels
-from leaderboard.audit._record import Finding, FoldFiles
+from leaderboard.audit._library import check_association, check_library
+from leaderboard.audit._novelty import go_terms, novelty_of_board
+from leaderboard.audit._record import BoardFiles, Finding, FoldFiles
+from leaderboard.audit._similarity import COLUMNS, check_similarity, typed
 from leaderboard.audit._splits import (
     check_combinations,
     check_controls,
@@ -19,11 +22,20 @@ from leaderboard.audit._splits import (
     check_size,
 )
 from leaderboard.cases import split_name
-from leaderboard.io import read_h5ad_annotations, read_parquet, read_roles
+from leaderboard.io import read_h5ad, read_h5ad_annotations, read_parquet, read_roles
 from leaderboard.spec import Board
 
-__all__ = ["CHECKS", "Finding", "FoldFiles", "audit_dataset"]
+__all__ = [
+    "BOARD_CHECKS",
+    "CHECKS",
+    "BoardFiles",
+    "Finding",
+    "FoldFiles",
+    "audit_dataset",
+    "audit_similarity",
+]
 
+SIMULATED = "known_truth"
 CHECKS: Mapping[str, Callable[[FoldFiles], Iterator[Finding]]] = {
     "groups": check_groups,
     "roles": check_roles,
@@ -34,24 +46,72 @@ CHECKS: Mapping[str, Callable[[FoldFiles], Iterator[Finding]]] = {
     "identifiers": check_identifiers,
     "labels": check_labels,
 }
+"""Of one fold."""
+
+BOARD_CHECKS: Mapping[str, Callable[[BoardFiles], Iterator[Finding]]] = {
+    "library": check_library,
+    "association": check_association,
+}
+"""Of a whole board: what no fold changes."""
 
 
-def audit_dataset(suite: str, dataset: str, boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """Run every check on every fold of every board; return plain findings."""
+def audit_dataset(
+    suite: str, dataset: str, boards: Sequence[Board], library: str
+) -> list[dict[str, Any]]:
+    """Run every check on every board and on each of its folds; return plain findings.
+
+    Parameters
+    ----------
+    library
+        What the dataset's record says of libraries: a column of ``obs``, ``single`` or ``unknown``.
+    """
     obs = read_h5ad_annotations(layout.clean(suite, dataset)).obs
-    findings = [
-        finding
-        for board in boards
-        for files in _folds(suite, board, obs)
-        for check in CHECKS.values()
-        for finding in check(files)
-    ]
+    findings = []
+    for board in boards:
+        whole = BoardFiles(board=board, roles=_roles(suite, board), obs=obs, library=library)
+        findings += [found for check in BOARD_CHECKS.values() for found in check(whole)]
+        findings += [
+            found
+            for files in _folds(suite, board, obs)
+            for check in CHECKS.values()
+            for found in check(files)
+        ]
+    return _plain(findings)
+
+
+def audit_similarity(
+    suite: str, dataset: str, boards: Sequence[Board]
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Compare test with training perturbations: plain findings, and the novelty table.
+
+    Random boards are left out: they hold out cells of perturbations that training shows. Simulated
+    genes have no GO terms.
+    """
+    screens = [b for b in boards if b.task == "perturbation_prediction" and not b.is_random]
+    if not screens:
+        return [], typed(pd.DataFrame(columns=COLUMNS))
+    has_targets = any(board.unit == "perturbation" for board in screens)
+    terms = go_terms() if has_targets and suite != SIMULATED else None
+    adata = read_h5ad(layout.clean(suite, dataset))
+    findings, tables = [], []
+    for board in screens:
+        roles = _roles(suite, board)
+        files = BoardFiles(board=board, roles=roles, obs=adata.obs, library="")
+        tables.append(novelty_of_board(suite, adata, files, terms))
+        findings += list(check_similarity(files, tables[-1], terms))
+    return _plain(findings), pd.concat(tables, ignore_index=True)
+
+
+def _plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [asdict(finding) | {"ids": list(finding.ids)} for finding in findings]
 
 
+def _roles(suite: str, board: Board) -> pd.DataFrame:
+    return read_roles(layout.splits(suite, board.dataset) / f"{split_name(board)}.parquet")
+
+
 def _folds(suite: str, board: Board, obs: pd.DataFrame) -> Iterator[FoldFiles]:
-    table = read_roles(layout.splits(suite, board.dataset) / f"{split_name(board)}.parquet")
-    for number, rows in table.groupby("fold"):
+    for number, rows in _roles(suite, board).groupby("fold"):
         fold = int(str(number))
         case = Path(board.id) / layout.fold_name(fold)
         yield FoldFiles(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 N_IDS = 20
+ALL_FOLDS = -1
+"""The fold of a finding that is about all of a board."""
 Severity = Literal["ok", "warning", "error"]
 
 
@@ -42,8 +44,26 @@ class FoldFiles:
     truth: pd.DataFrame
 
 
+@dataclass(frozen=True, kw_only=True)
+class BoardFiles:
+    """What a check of a whole board looks at, once for all of its folds."""
+
+    board: Board
+    roles: pd.DataFrame
+    """``cell_id fold role`` of every fold."""
+    obs: pd.DataFrame
+    """The clean dataset's."""
+    library: str
+    """What the dataset's record says of libraries: an ``obs`` column, ``single`` or ``unknown``."""
+    fold: int = ALL_FOLDS
+
+
 def finding(
-    files: FoldFiles, check: str, bad: Sequence[str], what: str, severity: Severity = "error"
+    files: FoldFiles | BoardFiles,
+    check: str,
+    bad: Sequence[str],
+    what: str,
+    severity: Severity = "error",
 ) -> Finding:
     """Return an error or a warning with the first ids, or an ok if there are none."""
     ids = sorted(map(str, bad))

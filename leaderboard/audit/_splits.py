@@ -75,7 +75,8 @@ def check_combinations(files: FoldFiles) -> Iterator[Finding]:
     """Look for combinations in training that show what is held out.
 
     One that contains a held-out single shows it; one that is tested under another order of its
-    names is the same combination.
+    names is the same combination. Singles of a tested combination in training are a stratum of the
+    board and no fault; the combination itself beside them leaves nothing to predict.
     """
     if SPLITTERS[files.board.split].column(files.board) != "perturbation":
         return
@@ -91,6 +92,13 @@ def check_combinations(files: FoldFiles) -> Iterator[Finding]:
     renamed = [p for p, parts in combinations.items() if parts in tested and p not in side["test"]]
     yield finding(
         files, "combinations", renamed, "combination(s) in training and in test by another name"
+    )
+    known = [p for p in combinations.keys() & side["test"] if combinations[p] <= trained.keys()]
+    yield finding(
+        files,
+        "combinations",
+        known,
+        "combination(s) in test of which training holds all singles and the combination itself",
     )
 
 

@@ -2,8 +2,8 @@
 
 ``pbmc_facs.RData`` of the R package fastTopics holds a subsample of the cells in two tables, those
 that its authors fitted on and 100 that they held out; both are read. Each population was sorted
-and sequenced apart, so label and library are one. No donor is named. Barcodes come with the name
-of their population. Symbols that several genes share are replaced by the genes' Ensembl ids.
+and sequenced apart, so label, library and batch are one. No donor is named. Barcodes come with the
+name of their population. Symbols that several genes share are replaced by the genes' Ensembl ids.
 """
 
 from pathlib import Path
@@ -59,10 +59,12 @@ def _describe(cells: pd.DataFrame, names: "pd.Index[str] | None") -> pd.DataFram
     barcode = cells["barcode"].astype(str).to_numpy()
     if names is None or [name.rpartition("-")[0] for name in names] != list(barcode):
         raise ReadError(f"{FILE}: expected counts of the cells in $samples, in their order.")
+    population = [name.rpartition("-")[2] for name in names]
     return pd.DataFrame(
         {
             "cell_type": cells["celltype"].astype(str).to_numpy(),
-            "library": [name.rpartition("-")[2] for name in names],
+            "library": population,
+            "batch": population,
             "tissue": "blood",
             "disease": "normal",
             "assay": "10x 3' v1",

@@ -8,7 +8,14 @@ from typing import Any
 import pandas as pd
 
 from leaderboard import layout
-from leaderboard.config import Params, suite_of
+from leaderboard.audit._entries import (
+    Exposure,
+    KnownData,
+    exposure_of,
+    other_names,
+    read_shared_cells,
+)
+from leaderboard.config import Params, read_datasets, suite_of
 from leaderboard.errors import TableError
 from leaderboard.freeze import check_constants
 from leaderboard.inference.evidence import BoardEvidence, EntryFacts
@@ -32,6 +39,8 @@ class Scored:
     entry: Mapping[str, Any]
     release: str = ""
     """Of committed results; what is recomputed has no earlier one."""
+    exposure: Exposure
+    """Whether it saw the dataset before."""
 
 
 def collect(params: Params, lock: Mapping[str, Any], known: Sequence[str]) -> list[BoardEvidence]:
@@ -52,9 +61,10 @@ def collect(params: Params, lock: Mapping[str, Any], known: Sequence[str]) -> li
         If scores name a board that is not frozen.
     """
     boards = []
+    data = known_data()
     for dataset in sorted(params.boards):
         suite = suite_of(dataset)
-        scored = list(_scored(suite, dataset, known))
+        scored = list(_scored(suite, dataset, known, data))
         if not scored:
             continue
         for board_id, found in _constants(suite, dataset).items():
@@ -92,7 +102,16 @@ def _folder(suite: str, dataset: str) -> Path:
     return layout.RESULTS / dataset
 
 
-def _scored(suite: str, dataset: str, known: Iterable[str]) -> Iterator[Scored]:
+def known_data() -> KnownData:
+    """Return by what names corpora may list our datasets, and which of them share cells."""
+    records = {d: r for suite in read_datasets().values() for d, r in suite.items()}
+    return KnownData(
+        names={d: other_names(d, r.accession, r.citation.doi) for d, r in records.items()},
+        shared=read_shared_cells(layout.SHARED_CELLS),
+    )
+
+
+def _scored(suite: str, dataset: str, known: Iterable[str], data: KnownData) -> Iterator[Scored]:
     for path in _tables(_folder(suite, dataset)):
         if path.stem in known:
             release = ""
@@ -101,7 +120,13 @@ def _scored(suite: str, dataset: str, known: Iterable[str]) -> Iterator[Scored]:
             else:
                 record = _published(path)
                 entry, release = record["entry"], record["release"]
-            yield Scored(id=path.stem, scores=read_scores(path), entry=entry, release=release)
+            yield Scored(
+                id=path.stem,
+                scores=read_scores(path),
+                entry=entry,
+                release=release,
+                exposure=exposure_of(entry, dataset, data),
+            )
 
 
 def _published(path: Path) -> Mapping[str, Any]:
@@ -181,13 +206,14 @@ def _facts(scored: Scored) -> Iterator[_Named]:
             )
             yield _Named(id=plugin, facts=facts)
         return
-    kind = "baseline" if entry["baseline"] else "model"
     facts = EntryFacts(
         name=entry["name"],
-        kind=kind,
-        team=", ".join(sorted(entry["authors"])),
+        kind="baseline" if entry["baseline"] else "model",
+        authors=tuple(sorted(entry["authors"])),
         model=str(entry["model"]),
         release=scored.release,
+        exposure=scored.exposure.status,
+        exposure_evidence=scored.exposure.evidence,
         **common,
     )
     yield _Named(id=scored.id, facts=facts)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from leaderboard.audit._entries import Status
 from leaderboard.spec import Board
 from leaderboard.tasks import TASKS
 
@@ -22,12 +23,17 @@ class EntryFacts:
     verification: str
     weights: str
     is_adversary: bool = False
-    team: str = ""
-    """Its authors."""
+    authors: tuple[str, ...] = ()
+    """Sorted."""
     model: str = ""
     """The plug-in that it runs."""
     release: str = ""
     """Of the results that it is ranked by; empty sorts first."""
+    exposure: Status = "unseen"
+    """Whether it saw the dataset before it was tested on it."""
+    exposure_evidence: str = ""
+    is_barred: bool = False
+    """Whether the audit found an error about it on this board: no rank, no verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,9 @@ class Family:
 
 
 def is_eligible(facts: EntryFacts) -> bool:
-    """Return whether an entry may be judged and ranked: reproduced, and no control entry."""
-    return facts.kind != "control" and facts.verification == "reproduced"
+    """Return whether an entry may be judged and ranked: reproduced, no control, not barred."""
+    is_reproduced = facts.kind != "control" and facts.verification == "reproduced"
+    return is_reproduced and not facts.is_barred
 
 
 def choose_family(
@@ -51,7 +52,7 @@ def choose_family(
     taken: dict[tuple[str, str], str] = {}
     for name in sorted((n for n in complete if is_eligible(facts[n])), key=place):
         own = facts[name]
-        work = (own.team, own.model)
+        work = (own.authors, own.model)
         if own.kind == "model" and all(work) and work in taken:
             outside[name] = f"{taken[work]} is of the same team and model"
         elif len(members) == MAX_FAMILY:

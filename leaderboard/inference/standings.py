@@ -1,6 +1,7 @@
 """One board's score rows, constants and audit to its standings; pure, plain values out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from leaderboard.inference._paired import estimate
 from leaderboard.inference.cells import build_cell
 from leaderboard.inference.comparison import compare_metric, without_tables
 from leaderboard.inference.evidence import BoardEvidence, metric_names, unit_table
+from leaderboard.inference.flags import barred, flags_of
 from leaderboard.inference.judge import policy
 from leaderboard.inference.strata import sizes, strata_of, stratum_means
 from leaderboard.metrics import METRICS
@@ -20,6 +22,8 @@ NOT_SHOWN = {"metrics", "class_units", "strata"}
 def build_standings(evidence: BoardEvidence, random: BoardEvidence | None) -> dict[str, Any]:
     """Return the standings of a board; ``random`` is its random twin, for the inflation."""
     board = evidence.board
+    flags = flags_of(evidence)
+    evidence = _without_barred(evidence, barred(flags))
     metrics = {name: compare_metric(evidence, METRICS[name]) for name in metric_names(evidence)}
     order = TASKS[board.task].ranked_order
     trusted = [m for m in order if m in metrics and metrics[m]["ranks"]]
@@ -29,6 +33,8 @@ def build_standings(evidence: BoardEvidence, random: BoardEvidence | None) -> di
         metric["ranks"] = metric["ranks"] and not reasons
     rows = {name: _row(evidence, name, metrics) for name in sorted(evidence.entries)}
     _add_answers(metrics, rows)
+    for name, row in rows.items():
+        row["flags"] = [asdict(flag) for flag in flags.get(name, ())]
     _add_inflation(rows, evidence, random)
     strata = strata_of(evidence.constants)
     _add_strata(rows, evidence, strata)
@@ -45,6 +51,14 @@ def build_standings(evidence: BoardEvidence, random: BoardEvidence | None) -> di
         "rows": _sorted(rows, metrics, sorted_by),
         "constants": {k: v for k, v in evidence.constants.items() if k not in NOT_SHOWN},
     }
+
+
+def _without_barred(evidence: BoardEvidence, names: Collection[str]) -> BoardEvidence:
+    """Mark the entries that must not rank."""
+    if not names:
+        return evidence
+    entries = {n: replace(f, is_barred=n in names) for n, f in evidence.entries.items()}
+    return replace(evidence, entries=entries)
 
 
 def _board(evidence: BoardEvidence) -> dict[str, Any]:
@@ -76,6 +90,8 @@ def _row(evidence: BoardEvidence, name: str, metrics: Mapping[str, Any]) -> dict
         "verification": facts.verification,
         "weights": facts.weights,
         "is_adversary": facts.is_adversary,
+        "exposure": facts.exposure,
+        "exposure_evidence": facts.exposure_evidence,
         "status": "failed" if len(failed) else "complete" if len(own) else "not run",
         "reason": str(failed.iloc[0]) if len(failed) else "",
         "metrics": {m: build_cell(evidence, name, m, metrics[m]) for m in metrics},
@@ -87,11 +103,13 @@ def _unranked(
 ) -> list[str]:
     """Return every reason for which the board ranks nothing."""
     reasons = [evidence.board.unranked] if evidence.board.unranked else []
-    if evidence.board.is_random:
-        reasons.append("cells, not groups, were held out: shown as inflation only")
+    if not metrics:
+        reasons.append("no entry has been scored on it")
     errors = sorted({f"{f['check']}" for f in evidence.findings if f["severity"] == "error"})
     if errors:
         reasons.append(f"the audit found errors: {', '.join(errors)}")
+    if evidence.board.is_random:
+        reasons.append("cells, not groups, were held out: shown as inflation only")
     if not trusted and not evidence.board.is_random:
         ranked = [m for m in metrics if METRICS[m].is_ranked]
         reasons += [f"{metrics[m]['label']}: {metrics[m]['reason']}" for m in ranked]

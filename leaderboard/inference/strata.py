@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-NEAR, FAR = 0.25, 0.5
-"""Cosine distance of a test perturbation to the nearest training perturbation: bins of novelty."""
+from leaderboard.audit._similarity import novelty_bin
+
 OUTSIDE = ("weak", "noise")
 """Strata of units that do not rank."""
 Place = tuple[int, str]
@@ -34,13 +34,6 @@ def strata_of(constants: Mapping[str, Any]) -> dict[str, frozenset[Place]]:
                 if unit in constants.get(name, ()):
                     found.setdefault(name, set()).add((int(fold), unit))
     return {name: frozenset(places) for name, places in sorted(found.items()) if places}
-
-
-def novelty_bin(distance: float) -> str:
-    """Name the bin of a distance to the nearest training perturbation."""
-    if distance < NEAR:
-        return "novelty_near"
-    return "novelty_middle" if distance < FAR else "novelty_far"
 
 
 def stratum_means(

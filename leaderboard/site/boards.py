@@ -7,6 +7,7 @@ from typing import Any
 from leaderboard.site import text
 from leaderboard.site.compact import CompactTable, build_also, build_controls
 from leaderboard.site.findings import Finding, build_finding
+from leaderboard.site.novelty import NoveltyTable, build_novelty
 from leaderboard.site.records import SiteData
 from leaderboard.site.strata import Signal, StrataTable, build_signal, build_strata
 from leaderboard.site.tables import MetricTable, build_table
@@ -36,6 +37,7 @@ class Audit:
     """``pass``, ``warn`` or ``fail``."""
     words: str
     findings: tuple[Mapping[str, Any], ...]
+    """Equal ones of several folds once; ``where`` names the folds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ class BoardPage:
     duels: DuelTable
     strata: StrataTable | None
     signal: Signal | None
+    novelty: NoveltyTable | None
     also: CompactTable | None
     """Metrics that never rank."""
     controls: CompactTable | None
@@ -160,6 +163,7 @@ def build_board(data: SiteData, board_id: str) -> BoardPage:
         duels=build_duels(standings, order),
         strata=build_strata(standings),
         signal=build_signal(standings["constants"]),
+        novelty=build_novelty(dataset.novelty, board_id) if dataset else None,
         also=build_also(standings, data.metrics, others),
         controls=build_controls(standings, data.metrics, [*order, *others]),
         sorted_by=standings["sorted_by"],
@@ -211,7 +215,22 @@ def _audit(standings: Mapping[str, Any]) -> Audit:
         state, words = "warn", f"{text.plural(warnings, 'warning')} in {checks}"
     else:
         state, words = "pass", f"all {checks} passed"
-    return Audit(state=state, words=words, findings=tuple(found))
+    return Audit(state=state, words=words, findings=tuple(merge_folds(found)))
+
+
+def merge_folds(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Say what several folds have in common once; errors first."""
+    folds: dict[tuple[Any, ...], list[int]] = {}
+    for f in found:
+        key = (f["severity"], f["board"], f["check"], f["message"], tuple(f["ids"]))
+        folds.setdefault(key, []).append(f["fold"])
+    return [
+        {
+            "severity": severity, "board": board, "check": check, "message": message, "ids": ids,
+            "where": text.folds(folds[severity, board, check, message, ids]),
+        }
+        for severity, board, check, message, ids in sorted(folds, key=lambda k: k[0] != "error")
+    ]  # fmt: skip
 
 
 def _twin(data: SiteData, facts: Mapping[str, Any]) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard import layout
+from leaderboard.audit._similarity import plain_rows
 from leaderboard.config import DatasetRecord, Params, read_datasets
-from leaderboard.io import read_failures, read_json, sha256_file
+from leaderboard.io import read_failures, read_json, read_parquet, sha256_file
 from leaderboard.metrics import METRICS
 from leaderboard.models import MODELS
 from leaderboard.site.records import (
@@ -85,9 +86,11 @@ def _dataset(
     if suite == RECOMPUTED:
         validation = _read_if_there(layout.validation(suite, name))
         audit = _read_if_there(layout.audit(suite, name))
+        novelty = _novelty(layout.novelty(suite, name))
     else:
         published = _read_if_there(_results_of(name) / DATASET_FACTS) or {}
         validation, audit = published.get("validation"), published.get("audit")
+        novelty = published.get("novelty", [])
     return DatasetFacts(
         name=name,
         suite=suite,
@@ -95,8 +98,13 @@ def _dataset(
         record=record,
         validation=validation,
         audit=audit,
+        novelty=novelty,
         digests=dict(digests),
     )
+
+
+def _novelty(path: Path) -> list[dict[str, Any]]:
+    return plain_rows(read_parquet(path)) if path.is_file() else []
 
 
 def _recomputed(params: Params, known: set[str]) -> Iterator[Result]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.site import text
-from leaderboard.site.boards import BoardPage, Origin, build_origin
+from leaderboard.site.boards import BoardPage, Origin, build_origin, merge_folds
 from leaderboard.site.records import DatasetFacts, SiteData
 
 MAX_COLUMNS = 14
@@ -93,7 +93,7 @@ def build_dataset(data: SiteData, pages: Mapping[str, BoardPage], name: str) -> 
         promises=promises,
         n_kept=sum(p.kept for p in promises),
         checks=_checks(audit),
-        findings=tuple(f for f in audit if f["severity"] != "ok"),
+        findings=tuple(merge_folds([f for f in audit if f["severity"] != "ok"])),
         columns=tuple((k, _values(v)) for k, v in sorted(found["composition"]["columns"].items())),
         heats=tuple(_heat(k, v) for k, v in sorted(found["composition"]["pairs"].items())),
         library=LIBRARY.get(facts.record.library, _library_column(facts.record.library)),

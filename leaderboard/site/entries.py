@@ -78,6 +78,8 @@ class EntryPage:
     record: EntryRecord
     state: str
     finding: str
+    exposure: tuple[tuple[str, str, str], ...]
+    """Dataset, status and evidence, where it may have met a dataset before; declared or found."""
     boards: tuple[BoardRow, ...]
     failures: tuple[BoardFailures, ...]
     results: tuple[ResultView, ...]
@@ -102,11 +104,20 @@ def build_entry(data: SiteData, pages: Mapping[str, BoardPage], name: str) -> En
         record=record,
         state="not run" if not_run else "scored",
         finding=_finding(record, rows),
+        exposure=_exposure(record, rows),
         boards=tuple(rows),
         failures=() if record.is_controls else tuple(_failures(data, results, rows)),
         results=tuple(_result(data, record, result) for result in results),
         skipped=tuple(sorted(record.facts["skip"].items())),
     )
+
+
+def _exposure(record: EntryRecord, rows: Sequence[BoardRow]) -> tuple[tuple[str, str, str], ...]:
+    """List what is declared, and what the audit made of it on every dataset with results."""
+    found = {d: (e["status"], str(e["evidence"])) for d, e in record.facts["exposure"].items()}
+    if record.facts["pretraining"] or found:
+        found |= {r.page.dataset: (r.row.exposure, r.row.exposure_evidence) for r in rows}
+    return tuple((dataset, *found[dataset]) for dataset in sorted(found))
 
 
 def _finding(record: EntryRecord, rows: Sequence[BoardRow]) -> str:

@@ -63,6 +63,8 @@ class DatasetFacts:
     record: DatasetRecord
     validation: Mapping[str, Any] | None
     audit: Sequence[Mapping[str, Any]] | None
+    novelty: Sequence[Mapping[str, Any]] = ()
+    """Rows of the novelty table of its perturbation boards (``audit._similarity``)."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Digest of every frozen split, by ``<task>-<split>``."""
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from leaderboard.inference.strata import FAR, NEAR, OUTSIDE
+from leaderboard.audit._similarity import FAR, NEAR
+from leaderboard.inference.strata import OUTSIDE
 from leaderboard.site import text
 from leaderboard.site.compact import OWN_GROUPS
 from leaderboard.site.scale import numbers_of

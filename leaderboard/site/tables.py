@@ -14,7 +14,7 @@ RESOLVED_UNITS = 6
 GROUPS = (
     ("model", "Models", "ranked with the baselines, judged against every declared one"),
     ("baseline", "Simple baselines", "ranked, not judged"),
-    ("apart", "Set apart", "failed, incomplete or self-reported: no rank"),
+    ("apart", "Set apart", "failed, incomplete, self-reported or refused by the audit: no rank"),
 )
 NOT_RUN = "not run"
 NO_UNIT = "no unit of this board ranks"
@@ -69,6 +69,11 @@ class Row:
     drawing: Drawing | None
     values: Mapping[str, str]
     """By unit."""
+    flags: tuple[Mapping[str, str], ...]
+    """What the audit says of the entry: ``check severity message``."""
+    exposure: str
+    """``seen``, ``unseen`` or ``unknown``: whether it met the dataset before."""
+    exposure_evidence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +220,9 @@ def _row(
         seed_sd="" if cell.get("seed_sd") is None else text.number(cell["seed_sd"]),
         drawing=draw(axis, cell) if axis and has_value else None,
         values={u: numbers.value(v) for u, v in cell.get("units", {}).items()},
+        flags=tuple(row["flags"]),
+        exposure=row["exposure"],
+        exposure_evidence=row["exposure_evidence"],
     )
 
 
@@ -222,7 +230,9 @@ def _group(row: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
     if row["kind"] == "control":
         return "control"
     is_whole = row["status"] == "complete" and cell["value"] is not None and cell["coverage"] == 1
-    return str(row["kind"]) if is_whole and row["verification"] == "reproduced" else "apart"
+    is_refused = any(flag["severity"] == "error" for flag in row["flags"])
+    is_in = is_whole and row["verification"] == "reproduced" and not is_refused
+    return str(row["kind"]) if is_in else "apart"
 
 
 def _words(row: Mapping[str, Any], cell: Mapping[str, Any]) -> str:

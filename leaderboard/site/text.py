@@ -216,3 +216,10 @@ def _variant(name: str) -> str:
 def plural(n: int, one: str, many: str | None = None) -> str:
     """Write a count with its noun."""
     return f"{count(n)} {one if n == 1 else many or one + 's'}"
+
+
+def folds(numbers: Sequence[int]) -> str:
+    """Name the folds of a finding; -1 stands for all of them."""
+    if -1 in numbers:
+        return "all folds"
+    return f"{'fold' if len(numbers) == 1 else 'folds'} {', '.join(map(str, sorted(numbers)))}"

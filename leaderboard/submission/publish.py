@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard import layout
+from leaderboard.audit._similarity import plain_rows
 from leaderboard.cases import split_name
 from leaderboard.config import Params, read_board_lock, read_datasets, read_params
 from leaderboard.errors import PublishError
@@ -15,6 +16,7 @@ from leaderboard.freeze import check_constants
 from leaderboard.inference.collect import CONTROLS, DATASET_FACTS
 from leaderboard.io import (
     read_json,
+    read_parquet,
     read_scores,
     sha256_file,
     sha256_folder,
@@ -51,6 +53,7 @@ def publish() -> list[str]:
             "release": params.release,
             "validation": read_json(layout.validation(SUITE, dataset)),
             "audit": read_json(layout.audit(SUITE, dataset)),
+            "novelty": plain_rows(read_parquet(layout.novelty(SUITE, dataset))),
         }
         write_json(layout.RESULTS / dataset / DATASET_FACTS, facts)
     return [f"{layout.RESULTS / dataset}: {', '.join(records[dataset])}" for dataset in datasets]

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leaderboard.config import read_dataset
+from leaderboard.audit import BOARD_CHECKS, BoardFiles
+from leaderboard.cases import draw
+from leaderboard.config import read_dataset, read_params
 from leaderboard.datasets import SOURCES
 from leaderboard.datasets._dorothea import FILE, read_dorothea
 from leaderboard.datasets._network import attach_network
@@ -18,6 +20,7 @@ from leaderboard.errors import ReadError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+ROOT = Path(__file__).parents[2]
 Read = Callable[[str], "AnnData"]
 SMALL = {"sim_atlas": {"cells": 300}, "sim_screen": {"cells_per_condition": 2, "control_cells": 20}}
 
@@ -114,7 +117,20 @@ def test_both_datasets_are_judged_by_the_same_prior(
 def test_every_sorted_population_is_one_library(read_real: Read) -> None:
     obs = read_real("pbmc_facs").obs
     pairs = obs[["cell_type", "library"]].drop_duplicates()
+    assert list(obs["batch"]) == list(obs["library"])
     assert len(pairs) == pairs["cell_type"].nunique() == pairs["library"].nunique() == 10
+
+
+@pytest.mark.mirror
+def test_the_audit_refuses_to_rank_who_names_the_sorted_populations(read_real: Read) -> None:
+    obs, params = read_real("pbmc_facs").obs, read_params(ROOT / "params.yaml")
+    boards = [b for b in params.boards_of("pbmc_facs") if b.task == "cell_type_annotation"]
+    assert {b.split for b in boards} == {"batch", "random"}
+    for board in boards:
+        roles, _ = draw(obs, board, params.folds)
+        files = BoardFiles(board=board, roles=roles, obs=obs, library="library")
+        (error,) = [f for f in BOARD_CHECKS["library"](files) if f.severity == "error"]
+        assert error.message == "10 libraries, and none holds two labels"
 
 
 @pytest.mark.mirror

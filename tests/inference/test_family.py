@@ -39,8 +39,8 @@ def test_at_most_fifteen_earliest_release_first_then_id() -> None:
 
 def test_of_one_team_and_model_only_the_first_is_ranked() -> None:
     entries = {
-        "net-b": facts(team="T", model="net"), "net-a": facts(team="T", model="net"),
-        "net-c": facts(team="U", model="net"), "other": facts(team="T", model="tree"),
+        "net-b": facts(authors=("T",), model="net"), "net-a": facts(authors=("T",), model="net"),
+        "net-c": facts(authors=("U",), model="net"), "other": facts(authors=("T",), model="tree"),
         "unsaid-1": facts(), "unsaid-2": facts(),
     }  # fmt: skip
     found = choose_family(entries, list(entries), [])
@@ -49,12 +49,15 @@ def test_of_one_team_and_model_only_the_first_is_ranked() -> None:
 
 
 def test_baselines_of_one_team_and_model_are_all_ranked() -> None:
-    entries = {n: facts("baseline", team="T", model="net") for n in ("a", "b")}
+    entries = {n: facts("baseline", authors=("T",), model="net") for n in ("a", "b")}
     assert choose_family(entries, list(entries), []).members == ("a", "b")
 
 
 def test_an_incomplete_entry_is_no_member_and_frees_no_second_place_to_itself() -> None:
-    entries = {"net-a": facts(team="T", model="net"), "net-b": facts(team="T", model="net")}
+    entries = {
+        "net-a": facts(authors=("T",), model="net"),
+        "net-b": facts(authors=("T",), model="net"),
+    }
     assert choose_family(entries, ["net-b"], []).members == ("net-b",)
 
 
@@ -119,4 +122,4 @@ def test_a_board_that_ranks_nothing_names_nobody() -> None:
     found = build_standings(item, None)["metrics"]["macro_f1"]
     assert (found["inseparable_from_best"], found["beats_every_baseline"]) == ([], [])
     assert found["check"] == {}
-    assert facts_of(["a"])["a"].team == ""
+    assert facts_of(["a"])["a"].authors == ()

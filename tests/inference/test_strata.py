@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from leaderboard.audit._similarity import novelty_bin
 from leaderboard.inference.evidence import BoardEvidence
 from leaderboard.inference.standings import build_standings
-from leaderboard.inference.strata import novelty_bin, sizes, strata_of, stratum_means
+from leaderboard.inference.strata import sizes, strata_of, stratum_means
 from tests.inference._boards import SCREEN, around, cells_of, constants, facts_of, score_rows
 
 FROZEN: dict[str, Any] = {
