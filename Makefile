@@ -23,9 +23,10 @@ full: $(INSTALLED) ## Entries of the full tier on the real suites (hours; a GPU 
 	$(VENV)/bin/python -m pip install --quiet --editable '.[scvi]'
 	dvc repro $(FULL:%=%dvc.yaml)
 
-bench: $(INSTALLED) ## Our scores beside cell-eval2's and scib-metrics', seconds and memory, in one run.
+bench: $(INSTALLED) ## Our scores beside cell-eval2's and scib-metrics', the audit of a million cells; seconds and memory.
 	python -m tests.bench
 	python -m tests.bench_integration
+	python -m tests.bench_audit
 
 check: $(INSTALLED) ## Style, types, imports, fast tests.
 	ruff format --check leaderboard stages tests
@@ -50,7 +51,7 @@ lock: ## Write requirements.lock anew from pyproject.toml: exact versions, no ha
 	mv requirements.lock.new requirements.lock && rm -rf .cache/lock
 
 clean: ## Remove what the pipeline wrote; the DVC cache stays.
-	rm -rf public data/raw data/clean data/validation data/splits data/cases data/truth data/audit \
+	rm -rf public data/raw data/clean data/validation data/splits data/cases data/truth data/audit data/duplicates \
 	  data/predictions data/runs data/scores data/standings data/work
 
 $(INSTALLED): requirements.lock pyproject.toml

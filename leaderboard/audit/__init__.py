@@ -9,8 +9,11 @@ import pandas as pd
 
 from leaderboard import layout
 from leaderboard.audit._confounding import check_confounding
+from leaderboard.audit._duplicates import check_duplicates, find_copies
+from leaderboard.audit._guesses import check_guesses
 from leaderboard.audit._inputs import check_identifiers, check_labels
-from leaderboard.audit._record import Finding, FoldFiles
+from leaderboard.audit._record import Copies, Finding, FoldFiles
+from leaderboard.audit._shared import CellCounts, find_shared, report_shared
 from leaderboard.audit._splits import (
     check_combinations,
     check_controls,
@@ -19,10 +22,20 @@ from leaderboard.audit._splits import (
     check_size,
 )
 from leaderboard.cases import split_name
-from leaderboard.io import read_h5ad_annotations, read_parquet, read_roles
+from leaderboard.io import open_h5ad, read_h5ad_annotations, read_parquet, read_roles
 from leaderboard.spec import Board
 
-__all__ = ["CHECKS", "Finding", "FoldFiles", "audit_dataset"]
+__all__ = [
+    "CHECKS",
+    "CellCounts",
+    "Copies",
+    "Finding",
+    "FoldFiles",
+    "audit_dataset",
+    "find_copies",
+    "find_shared",
+    "report_shared",
+]
 
 CHECKS: Mapping[str, Callable[[FoldFiles], Iterator[Finding]]] = {
     "groups": check_groups,
@@ -33,23 +46,27 @@ CHECKS: Mapping[str, Callable[[FoldFiles], Iterator[Finding]]] = {
     "confounding": check_confounding,
     "identifiers": check_identifiers,
     "labels": check_labels,
+    "guesses": check_guesses,
+    "duplicates": check_duplicates,
 }
 
 
 def audit_dataset(suite: str, dataset: str, boards: Sequence[Board]) -> list[dict[str, Any]]:
     """Run every check on every fold of every board; return plain findings."""
-    obs = read_h5ad_annotations(layout.clean(suite, dataset)).obs
+    with open_h5ad(layout.clean(suite, dataset)) as adata:
+        obs = adata.obs
+        copies = find_copies(adata.X, adata.obs_names, adata.var_names)
     findings = [
         finding
         for board in boards
-        for files in _folds(suite, board, obs)
+        for files in _folds(suite, board, obs, copies)
         for check in CHECKS.values()
         for finding in check(files)
     ]
     return [asdict(finding) | {"ids": list(finding.ids)} for finding in findings]
 
 
-def _folds(suite: str, board: Board, obs: pd.DataFrame) -> Iterator[FoldFiles]:
+def _folds(suite: str, board: Board, obs: pd.DataFrame, copies: Copies) -> Iterator[FoldFiles]:
     table = read_roles(layout.splits(suite, board.dataset) / f"{split_name(board)}.parquet")
     for number, rows in table.groupby("fold"):
         fold = int(str(number))
@@ -61,4 +78,5 @@ def _folds(suite: str, board: Board, obs: pd.DataFrame) -> Iterator[FoldFiles]:
             obs=obs,
             inputs=read_h5ad_annotations(layout.cases(suite, board.dataset) / case / "inputs.h5ad"),
             truth=read_parquet(layout.truth(suite, board.dataset) / case / "truth.parquet"),
+            copies=copies,
         )

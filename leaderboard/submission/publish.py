@@ -47,10 +47,12 @@ def publish() -> list[str]:
     for dataset in datasets:
         for name, record in records[dataset].items():
             _write(name, entries[name], dataset, record)
+        shared = read_json(layout.duplicates(SUITE, dataset))
         facts = {
             "release": params.release,
             "validation": read_json(layout.validation(SUITE, dataset)),
-            "audit": read_json(layout.audit(SUITE, dataset)),
+            "audit": [*read_json(layout.audit(SUITE, dataset)), *shared["findings"]],
+            "shared": shared["comparisons"],
         }
         write_json(layout.RESULTS / dataset / DATASET_FACTS, facts)
     return [f"{layout.RESULTS / dataset}: {', '.join(records[dataset])}" for dataset in datasets]
