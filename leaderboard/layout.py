@@ -64,7 +64,7 @@ def shared_cells(suite: str) -> Path:
 
 
 def duplicates(suite: str, dataset: str) -> Path:
-    """Findings on cells that another dataset of the suite holds too (duplicates)."""
+    """Path of the findings on cells that another dataset of the suite holds too (duplicates)."""
     return shared_cells(suite) / f"{dataset}.json"
 
 

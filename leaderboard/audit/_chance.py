@@ -1,10 +1,10 @@
 """How likely two cells are as alike as they are, if each was drawn by itself.
 
-Given both cells' rates, whatever they are, counts are independent Poisson, and the sum s of a gene's
-two counts splits as Binomial(s, q). An equal split, q = 1/2, brings them nearest, so the chance under
-fair coins is an upper bound for every pair of cells drawn apart; no profile has to be estimated. The
-statistic is the sum over genes of min(|x - y|, cap): one gene with thousands of counts must not
-drown the others. Its lower tail is bounded by Chernoff: for every t > 0,
+Given both cells' rates, whatever they are, counts are independent Poisson, and the sum s of a
+gene's two counts splits as Binomial(s, q). An equal split, q = 1/2, brings them nearest, so the
+chance under fair coins is an upper bound for every pair of cells drawn apart; no profile has to be
+estimated. The statistic is the sum over genes of min(|x - y|, cap): one gene with thousands of
+counts must not drown the others. Its lower tail is bounded by Chernoff: for every t > 0,
 P(sum <= d) <= exp(t d) prod E exp(-t min(|D|, cap)), and with p the largest probability of
 Binomial(s, 1/2), E exp(-t min(|D|, cap)) <= p sum_j exp(-t |j|) + exp(-t cap), j over the values of
 D below the cap, which are even or odd like s.

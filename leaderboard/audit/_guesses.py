@@ -1,14 +1,15 @@
 """Simple classifiers try to guess what test cells hide from their ids and the order of rows.
 
-They are fitted on what training cells show and asked for all test cells of a fold, then on one half
-of the test cells besides and asked for the other half. Where ids and order tell nothing, labels are dealt at random over the test cells, so
-that guesses are right as often as for shuffled labels. That chance is exact (hypergeometric, one
-label after the other) and needs no shuffling. ``LEVEL`` holds for all columns, classifiers and
-fits of a fold together. What is looked for: a digit of the id, all digits together, the label of
-the nearest row, the part of the file; a label that is hidden by a cipher is not found.
+They are fitted on what training cells show and asked for all test cells of a fold, then fitted on
+one half of the test cells besides and asked for the other half. Where ids and order tell nothing,
+labels are dealt at random over the test cells, so that guesses are right as often as for shuffled
+labels. That chance is exact (hypergeometric, one label after the other) and needs no shuffling.
+``LEVEL`` holds for all columns, classifiers and fits of a fold together. What is looked for: one
+digit of the id, all digits together, the label of the nearest row, the part of the file. A label
+that is hidden by a cipher is not found.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
+from scipy.special import xlogy
 from scipy.stats import chi2, hypergeom
 
 from leaderboard.audit._record import Finding, FoldFiles, finding
@@ -50,7 +52,7 @@ class _Guess:
 class _Rows:
     """The first rows of a fold's inputs."""
 
-    values: pd.DataFrame
+    hidden: pd.DataFrame
     """Columns that test cells hide, index the ids: true values of test cells, the shown ones of
     others, blank where unknown."""
     is_test: np.ndarray
@@ -62,16 +64,17 @@ def check_guesses(files: FoldFiles) -> Iterator[Finding]:
     if rows is None:
         return
     n_test = int(rows.is_test.sum())
-    ids = _bytes(rows.values.index)
-    parts = (np.arange(len(ids)) * POSITIONS // max(len(ids), 1))[:, None]
+    n_rows = len(rows.hidden)
+    ids = _encode(_bytes(rows.hidden.index))
+    parts = _encode([np.arange(n_rows) * POSITIONS // n_rows])
     kinds: Mapping[str, tuple[_Fit, ...]] = {
         "cell ids": (partial(_naive_bayes, ids), partial(_best_byte, ids)),
         "the order of rows": (_nearest_row, partial(_naive_bayes, parts)),
     }
-    n_tests = 3 * len(rows.values.columns) * sum(map(len, kinds.values()))
+    n_tests = 3 * len(rows.hidden.columns) * sum(map(len, kinds.values()))
     limit = np.log(LEVEL / max(n_tests, 1))
     for kind, fits in kinds.items():
-        guesses = [g for column in rows.values for fit in fits for g in _judge(rows, column, fit)]
+        guesses = [g for column in rows.hidden for fit in fits for g in _judge(rows, column, fit)]
         yield _finding(files, kind, [g for g in guesses if g.log_p <= limit], n_test)
 
 
@@ -94,7 +97,7 @@ def _rows(files: FoldFiles) -> _Rows | None:
             value = np.where(is_test, _text(true[column]), known)
             if len(set(value[is_test])) > 1:
                 values[column] = value
-    return _Rows(values=pd.DataFrame(values, index=ids), is_test=is_test)
+    return _Rows(hidden=pd.DataFrame(values, index=ids), is_test=is_test)
 
 
 def _text(values: "pd.Series[Any]") -> np.ndarray:
@@ -103,80 +106,109 @@ def _text(values: "pd.Series[Any]") -> np.ndarray:
     return plain.where(plain.notna(), "").astype(str).to_numpy(dtype=str)
 
 
-def _bytes(ids: pd.Index) -> Int[np.ndarray, "cells bytes"]:
+@dataclass(frozen=True, kw_only=True)
+class _Features:
+    """What a classifier is given: for every row and feature, which of all its values it has."""
+
+    codes: Int[np.ndarray, "rows features"]
+    """Numbers of values; no two features share one."""
+    feature: Int[np.ndarray, " values"]
+    """The feature of every value."""
+
+
+def _encode(columns: Iterable[np.ndarray]) -> _Features:
+    """Give the values of some columns numbers; columns of one value are left out."""
+    codes, feature = [], [np.empty(0, dtype=np.int64)]
+    n_values = 0
+    for column in columns:
+        found, code = np.unique(column, return_inverse=True)
+        if len(found) > 1 or not codes:
+            feature.append(np.full(len(found), len(codes)))
+            codes.append(code + n_values)
+            n_values += len(found)
+    return _Features(codes=np.column_stack(codes), feature=np.concatenate(feature))
+
+
+def _bytes(ids: pd.Index) -> Int[np.ndarray, "bytes cells"]:
     """Return the bytes of every id, zeros after its end."""
     text = np.array([str(i).encode()[:MAX_BYTES] for i in ids], dtype=f"S{MAX_BYTES}")
-    return text.view(np.uint8).reshape(len(ids), MAX_BYTES).astype(np.int64)
+    return text.view(np.uint8).reshape(len(ids), MAX_BYTES).T
 
 
-_Fit = Callable[[Labels, np.ndarray], Labels]
-"""From labels and which of them are known to a guess for every row."""
+_Fit = Callable[[Labels, np.ndarray, np.ndarray], Labels]
+"""From labels, which of them are known, and which rows are asked for, to guesses for these."""
+
+
+def _count(
+    features: _Features, labels: Labels, known: np.ndarray
+) -> Int[np.ndarray, "values labels"]:
+    """Count the known cells of every value and label."""
+    n_labels, n_values = int(labels.max()) + 1, len(features.feature)
+    cells = features.codes[known] * n_labels + labels[known][:, None]
+    return np.bincount(cells.ravel(), minlength=n_values * n_labels).reshape(n_values, n_labels)
 
 
 def _naive_bayes(
-    features: Int[np.ndarray, "cells features"], labels: Labels, known: np.ndarray
+    features: _Features, labels: Labels, known: np.ndarray, asked: np.ndarray
 ) -> Labels:
-    """Guess the label under which a cell's features are most frequent; all labels are as likely."""
-    n_labels = int(labels.max()) + 1
-    n_known = np.bincount(labels[known], minlength=n_labels)
-    score = np.zeros((len(labels), n_labels))
-    for column in features.T:
-        _, value = np.unique(column, return_inverse=True)
-        n_values = int(value.max()) + 1
-        if n_values < 2:
-            continue
-        counts = np.zeros((n_values, n_labels))
-        np.add.at(counts, (value[known], labels[known]), 1.0)
-        score += np.log((counts + 1.0) / (n_known + n_values))[value]
+    """Guess the label under which a cell's values are most frequent; all labels are as likely."""
+    return _most_likely(features, _count(features, labels, known), features.codes[asked])
+
+
+def _most_likely(
+    features: _Features,
+    counts: Int[np.ndarray, "values labels"],
+    codes: Int[np.ndarray, "rows features"],
+) -> Labels:
+    n_known = counts[features.feature == features.feature[codes[0, 0]]].sum(axis=0)
+    n_values = np.bincount(features.feature)[features.feature]
+    log_share = np.log((counts + 1.0) / (n_known + n_values[:, None]))
+    score = np.zeros((len(codes), counts.shape[1]))
+    for column in codes.T:
+        score += log_share[column]
     score[:, n_known == 0] = -np.inf
     return np.asarray(score.argmax(axis=1), dtype=np.int64)
 
 
-def _best_byte(
-    features: Int[np.ndarray, "cells features"], labels: Labels, known: np.ndarray
-) -> Labels:
+def _best_byte(features: _Features, labels: Labels, known: np.ndarray, asked: np.ndarray) -> Labels:
     """Guess from the one feature that tells most about the known labels, for its number of values.
 
     Most is the likelihood ratio of its table with the labels, less half a log of cells for every
     degree of freedom.
     """
-    n_labels = int(labels.max()) + 1
-    best, chosen = -np.inf, 0
-    for number, column in enumerate(features.T):
-        _, value = np.unique(column[known], return_inverse=True)
-        counts = np.zeros((int(value.max()) + 1, n_labels))
-        np.add.at(counts, (value, labels[known]), 1.0)
-        n_free = (counts.shape[0] - 1) * (int((counts.sum(axis=0) > 0).sum()) - 1)
-        expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
-        told = float((counts * np.log(np.where(counts > 0, counts, 1.0))).sum())
-        told -= float((counts * np.log(np.where(counts > 0, expected, 1.0))).sum())
-        if counts.shape[0] > 1 and told - n_free * np.log(counts.sum()) / 2 > best:
-            best, chosen = told - n_free * np.log(counts.sum()) / 2, number
-    return _naive_bayes(features[:, [chosen]], labels, known)
+    counts = _count(features, labels, known)
+    n_known = int(known.sum())
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0) / len(np.unique(features.feature)))
+    told = xlogy(counts, counts) - xlogy(counts, np.where(counts > 0, expected / n_known, 1.0))
+    told_by = np.bincount(features.feature, weights=told.sum(axis=1))
+    n_values = np.bincount(features.feature, weights=counts.sum(axis=1) > 0)
+    n_free = (n_values - 1) * (int((counts.sum(axis=0) > 0).sum()) - 1)
+    gain = np.where(n_values > 1, told_by - n_free * np.log(n_known) / 2, -np.inf)
+    return _most_likely(features, counts, features.codes[asked][:, [int(gain.argmax())]])
 
 
-def _nearest_row(labels: Labels, known: np.ndarray) -> Labels:
+def _nearest_row(labels: Labels, known: np.ndarray, asked: np.ndarray) -> Labels:
     """Guess the label of the nearest row whose label is known; of two as near, the one before."""
-    rows, places = np.flatnonzero(known), np.arange(len(labels))
+    rows, places = np.flatnonzero(known), np.flatnonzero(asked)
     after = np.clip(np.searchsorted(rows, places), 0, len(rows) - 1)
-    before = np.clip(np.searchsorted(rows, places, side="right") - 1, 0, len(rows) - 1)
+    before = np.clip(after - 1, 0, len(rows) - 1)
     is_before = np.abs(places - rows[before]) <= np.abs(rows[after] - places)
     return labels[np.where(is_before, rows[before], rows[after])]
 
 
 def _judge(rows: _Rows, column: str, fit: _Fit) -> Iterator[_Guess]:
     """Fit without some test cells, all or one half, and compare the guesses on them with chance."""
-    _, labels = np.unique(rows.values[column].to_numpy(dtype=str), return_inverse=True)
+    _, labels = np.unique(rows.hidden[column].to_numpy(dtype=str), return_inverse=True)
     labels = labels.astype(np.int64)
     n_labels = int(labels.max()) + 1
-    is_known = (rows.values[column] != "").to_numpy()
+    is_known = (rows.hidden[column] != "").to_numpy()
     in_first = np.random.default_rng(SEED).permutation(len(labels)) < len(labels) // 2
     for part in (rows.is_test, rows.is_test & in_first, rows.is_test & ~in_first):
         asked, known = part & is_known, is_known & ~part
         if not asked.any() or not known.any():
             continue
         table = np.zeros((n_labels, n_labels), dtype=np.int64)
-        np.add.at(table, (labels[asked], fit(labels, known)[asked]), 1)
+        np.add.at(table, (labels[asked], fit(labels, known, asked)), 1)
         yield _Guess(
             column=column,
             n_right=int(np.trace(table)),

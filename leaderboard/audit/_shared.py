@@ -1,7 +1,7 @@
 """Cells that two datasets share: equal counts on the genes that both measure.
 
-Two files of one experiment often keep other genes, in another order, so that no cell of one equals a
-cell of the other in full. Hashes are therefore taken on the intersected genes, for every pair of
+Two files of one experiment often keep other genes, in another order, so that no cell of one equals
+a cell of the other in full. Hashes are therefore taken on the intersected genes, for every pair of
 datasets, from one pass over each.
 """
 
@@ -91,7 +91,7 @@ def find_shared(
                 n_genes=len(shared[pair]),
                 n_compared=n_compared,
                 n_shared=n_shared,
-            )  # fmt: skip
+            )
         )
         tables += [table, _turned(table)]
     return found, pd.concat(tables).sort_values(COLUMNS, ignore_index=True)
@@ -173,7 +173,7 @@ def report_shared(
     """
     own = table[table["dataset"] == dataset]
     genes = {
-        (set((c.one, c.other)) - {dataset}).pop(): c.n_genes
+        ({c.one, c.other} - {dataset}).pop(): c.n_genes
         for c in comparisons
         if dataset in (c.one, c.other)
     }
@@ -196,7 +196,7 @@ def _findings(
             rows["cell_id"],
             f"{rows['cell_id'].nunique()} cell(s) are also in {other} (equal counts on "
             f"{genes[str(other)]} shared genes): a model that saw {other} has seen them",
-        )  # fmt: skip
+        )
         for other, rows in on_board.groupby("other_dataset")
     ]
     compared = sorted(name for name, n in genes.items() if n >= MIN_GENES)
@@ -211,9 +211,14 @@ def _findings(
 def _finding(board: Board, severity: Any, cells: "pd.Series[str]", message: str) -> Finding:
     ids = sorted(set(cells))
     return Finding(
-        check="shared_cells", board=board.id, fold=ALL_FOLDS, severity=severity, n=len(ids),
-        ids=tuple(ids[:N_IDS]), message=message,
-    )  # fmt: skip
+        check="shared_cells",
+        board=board.id,
+        fold=ALL_FOLDS,
+        severity=severity,
+        n=len(ids),
+        ids=tuple(ids[:N_IDS]),
+        message=message,
+    )
 
 
 def _comparison(
