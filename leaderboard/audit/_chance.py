@@ -25,7 +25,7 @@ def distances(one: sparse.csr_matrix, other: sparse.csr_matrix) -> Float[np.ndar
     """Return sum |x - y| / sum (x + y) of row i of one and row i of the other: 0 if equal."""
     apart = np.asarray(abs(one - other).sum(axis=1), dtype=np.float64).ravel()
     both = np.asarray(one.sum(axis=1) + other.sum(axis=1), dtype=np.float64).ravel()
-    return apart / np.maximum(both, 1.0)
+    return np.asarray(apart / np.maximum(both, 1.0))
 
 
 def log_chance(one: sparse.csr_matrix, other: sparse.csr_matrix) -> Float[np.ndarray, " pairs"]:
@@ -53,7 +53,7 @@ def log_chance(one: sparse.csr_matrix, other: sparse.csr_matrix) -> Float[np.nda
             term = _log_moment(total, peak, tilt, cap)
             bound = np.bincount(row, weights=term, minlength=n_pairs) + tilt * distance
             best = np.minimum(best, bound)
-    return np.minimum(best + np.log(len(CAPS)), 0.0)
+    return np.asarray(np.minimum(best + np.log(len(CAPS)), 0.0))
 
 
 def _log_moment(

@@ -74,7 +74,9 @@ def check_guesses(files: FoldFiles) -> Iterator[Finding]:
     n_tests = 3 * len(rows.hidden.columns) * sum(map(len, kinds.values()))
     limit = np.log(LEVEL / max(n_tests, 1))
     for kind, fits in kinds.items():
-        guesses = [g for column in rows.hidden for fit in fits for g in _judge(rows, column, fit)]
+        guesses = [
+            g for column in rows.hidden for fit in fits for g in _judge(rows, str(column), fit)
+        ]
         yield _finding(files, kind, [g for g in guesses if g.log_p <= limit], n_test)
 
 
@@ -118,7 +120,8 @@ class _Features:
 
 def _encode(columns: Iterable[np.ndarray]) -> _Features:
     """Give the values of some columns numbers; columns of one value are left out."""
-    codes, feature = [], [np.empty(0, dtype=np.int64)]
+    codes: list[np.ndarray] = []
+    feature = [np.empty(0, dtype=np.int64)]
     n_values = 0
     for column in columns:
         found, code = np.unique(column, return_inverse=True)
@@ -242,8 +245,8 @@ def _finding(files: FoldFiles, kind: str, guesses: list[_Guess], n_cells: int) -
     if n_cells < MIN_CELLS:
         said = f"{n_cells} test cell(s) are too few to tell whether {kind} give anything away"
         return replace(found, severity="ok", n=0, ids=(), message=said)
-    said = [
+    parts = [
         f"{g.column} of {g.n_right} of {g.n_cells} cells, {g.expected:.0f} by chance"
         for g in guesses
     ]
-    return replace(found, message="; ".join([found.message, *said[:3]]))
+    return replace(found, message="; ".join([found.message, *parts[:3]]))

@@ -29,11 +29,11 @@ def iterate_rows(counts: Any, chunk: int = CHUNK) -> Iterator[tuple[slice, spars
 
 def take_rows(counts: Any, rows: NDArray[np.int64], chunk: int = CHUNK) -> sparse.csr_matrix:
     """Return some rows, which are sorted, in one pass over the chunks that hold any."""
-    blocks = [sparse.csr_matrix((0, counts.shape[1]), dtype=np.float32)]
+    blocks = [sparse.csr_matrix(np.empty((0, counts.shape[1]), dtype=np.float32))]
     for start in np.unique(rows // chunk) * chunk:
         inside = rows[(rows >= start) & (rows < start + chunk)] - start
         blocks.append(sparse.csr_matrix(counts[start : start + chunk])[inside])
-    return sparse.vstack(blocks, format="csr")
+    return sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
 
 
 def gene_coefficients(genes: Iterable[str]) -> UInt64[np.ndarray, "genes 2"]:

@@ -93,7 +93,7 @@ def _boxes(sketch: Sketch, rng: np.random.Generator) -> UInt64[np.ndarray, " cel
     # Along one more direction, so that copies stand next to each other in a crowded box.
     along = sketch.place[:, chosen[GRID_DIMENSIONS]]
     ranked = np.clip((along + 8.0) * 4096.0, 0, 65535).astype(np.uint64)
-    return (name & ~np.uint64(0xFFFF)) | ranked
+    return np.asarray((name & ~np.uint64(0xFFFF)) | ranked, dtype=np.uint64)
 
 
 def _close(

@@ -131,9 +131,9 @@ def test_equal_cells_with_few_counts_are_left_out_and_counted(
     cells: "AnnData", sides: tuple[np.ndarray, np.ndarray]
 ) -> None:
     train, test = sides
-    shallow = sp.lil_matrix((20, cells.n_vars), dtype=np.float32)
+    shallow = np.zeros((40, cells.n_vars), dtype=np.float32)
     shallow[:, :49] = 1.0
-    changed = replace_rows(cells, np.concatenate([train, test]), sp.vstack([shallow, shallow]))
+    changed = replace_rows(cells, np.concatenate([train, test]), sp.csr_matrix(shallow))
     files = fold_files(changed)
     assert faults(files) == {}
     messages = [f.message for f in CHECKS["duplicates"](files)]
