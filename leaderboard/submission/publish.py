@@ -47,15 +47,24 @@ def publish() -> list[str]:
     for dataset in datasets:
         for name, record in records[dataset].items():
             _write(name, entries[name], dataset, record)
-        shared = read_json(layout.duplicates(SUITE, dataset))
-        facts = {
-            "release": params.release,
-            "validation": read_json(layout.validation(SUITE, dataset)),
-            "audit": [*read_json(layout.audit(SUITE, dataset)), *shared["findings"]],
-            "shared": shared["comparisons"],
-        }
+        facts = dataset_facts(dataset, params.release)
         write_json(layout.RESULTS / dataset / DATASET_FACTS, facts)
     return [f"{layout.RESULTS / dataset}: {', '.join(records[dataset])}" for dataset in datasets]
+
+
+def dataset_facts(dataset: str, release: str) -> dict[str, Any]:
+    """Return what is published of a real dataset besides scores.
+
+    Contract report and composition, the audit's findings with those on cells that other datasets
+    hold too, and what comparing it with each of them came to (``shared``).
+    """
+    shared = read_json(layout.duplicates(SUITE, dataset))
+    return {
+        "release": release,
+        "validation": read_json(layout.validation(SUITE, dataset)),
+        "audit": [*read_json(layout.audit(SUITE, dataset)), *shared["findings"]],
+        "shared": shared["comparisons"],
+    }
 
 
 def _records(

@@ -17,9 +17,12 @@ from leaderboard.config import read_params
 from leaderboard.inference.collect import _findings
 from leaderboard.io import read_json, read_parquet, write_h5ad, write_json
 from leaderboard.site.collect import collect as collect_site
+from leaderboard.site.pages import build_pages
 from leaderboard.spec import Board
+from leaderboard.submission.publish import dataset_facts
 from stages.duplicates import main as duplicates_stage
 from tests.audit._cells import BOARD, build_cells
+from tests.site_data import site
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -210,6 +213,52 @@ def test_the_stage_writes_what_rank_and_render_read(
     assert [f["check"] for f in ranked] == ["groups", "shared_cells"]
     rendered = collect_site(read_params(), {}).datasets["small"].audit
     assert rendered == ranked
+
+
+def test_published_results_carry_the_warning_to_rank_and_to_the_pages(
+    in_folder: Path, one: "AnnData", other: "AnnData"
+) -> None:
+    (in_folder / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    suite = "public_small"
+    write_json(
+        Path("data/datasets.yaml"),
+        {suite: {"small": record(), "other": record()}, "known_truth": {}, "public_large": {}},
+    )
+    found, table = find_shared({"small": counts_of(one), "other": counts_of(other)})
+    report = report_shared("small", [BOARD], one.obs, found, table)
+    write_json(layout.duplicates(suite, "small"), report)
+    write_json(layout.audit(suite, "small"), [])
+    write_json(layout.validation(suite, "small"), {"cells": 480})
+    facts = dataset_facts("small", "1")
+    assert facts["shared"][0]["shared"] == [N_COPIED, N_COPIED]
+    write_json(layout.RESULTS / "small" / "_dataset.json", facts)
+    (finding,) = _findings(suite, "small")
+    assert (finding["check"], finding["n"]) == ("shared_cells", N_COPIED)
+    assert collect_site(read_params(), {}).datasets["small"].audit == [finding]
+
+
+def test_the_warning_is_on_the_pages_of_board_and_dataset_for_all_folds() -> None:
+    data = site()
+    board = next(b for b in data.boards if b.dataset == "real")
+    warning = {
+        "board": board.id, "check": "shared_cells", "fold": -1, "severity": "warning", "n": 30,
+        "ids": ["c7"], "message": "30 cell(s) are also in other",
+    }  # fmt: skip
+    standings = {**data.standings[board.id], "findings": [warning], "n_checks": 6}
+    facts = replace(data.datasets["real"], audit=[warning])
+    pages = build_pages(
+        replace(
+            data,
+            standings={**data.standings, board.id: standings},
+            datasets={**data.datasets, "real": facts},
+        )
+    )
+    for page in (pages[f"boards/{board.id}.html"], pages["datasets/real.html"]):
+        assert "30 cell(s) are also in other" in page
+        assert "30 30 cell(s)" not in page
+        assert "all folds</b>" in page
+        assert "fold -1" not in page
+    assert "1 warning in 6 checks" in pages[f"boards/{board.id}.html"]
 
 
 @pytest.mark.mirror
