@@ -36,7 +36,9 @@ MIN_SCALE = 0.05
 """Genes found per molecule are taken for at least this: one molecule moved to another gene weighs
 more the deeper a cell is."""
 MAX_PAIRS = 100_000
-"""Candidates that are looked at closely, nearest first; beyond them numbers are lower bounds."""
+"""Near candidates looked at closely, nearest first; beyond them numbers are lower bounds."""
+PART = 10_000
+"""Pairs whose counts are in memory at a time."""
 SEEN = ("train", "validation", "control_input")
 SCORED = ("test", "control_truth")
 
@@ -118,10 +120,15 @@ def _log_chances(
     counts: Any, one: Rows, other: Rows
 ) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
     """Return the log chance and the distance of pairs of rows; only their rows are read."""
-    rows = np.unique(np.concatenate([one, other]))
-    values = sparse.csr_matrix(take_rows(counts, rows), dtype=np.float64)
-    a, b = values[np.searchsorted(rows, one)], values[np.searchsorted(rows, other)]
-    return log_chance(a, b), distances(a, b)
+    chance, distance = np.empty(len(one)), np.empty(len(one))
+    for start in range(0, len(one), PART):
+        part = slice(start, start + PART)
+        rows = np.unique(np.concatenate([one[part], other[part]]))
+        values = sparse.csr_matrix(take_rows(counts, rows), dtype=np.float64)
+        a = values[np.searchsorted(rows, one[part])]
+        b = values[np.searchsorted(rows, other[part])]
+        chance[part], distance[part] = log_chance(a, b), distances(a, b)
+    return chance, distance
 
 
 def _groups(names: np.ndarray, first: Rows, later: Rows) -> "pd.Series[str]":

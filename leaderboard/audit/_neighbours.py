@@ -4,10 +4,10 @@ Counts of a cell are mapped to sqrt(share of the cell's counts), where two indep
 by about the same amount in every expressed gene, and projected to ``DIMENSIONS`` random directions.
 Along each of them two draws of one profile differ by about sqrt(k / n) (k genes found, n counts),
 two copies of which 1 % of the molecules differ by about a tenth of that. Each of ``BANDS`` grids
-cuts ``GRID_DIMENSIONS`` of the directions into steps of half of sqrt(k / n); cells in one box are
-candidates, and those that stay near along all directions are returned. A copy falls into its
-cell's box in about a fifth of the grids, so that missing it in all of them is rare; ``WINDOW``
-bounds the pairs of a crowded box.
+cuts ``GRID_DIMENSIONS`` of the directions into steps of about sqrt(k / n). Cells in one box are
+candidates; those that stay near along all directions are returned. The grids are shifted against
+each other, so that a copy is not cut off from its cell by an edge in all of them. ``WINDOW`` bounds
+the pairs of a crowded box, in which cells stand in the order of one direction more.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ DIMENSIONS = 32
 GRID_DIMENSIONS = 8
 BANDS = 24
 STEP = 1.0
+"""Width of a box, in units of sqrt(k / n)."""
 NEAR = 0.3
 """Mean squared difference along a direction, in units of k / n, up to which a pair is kept."""
 WINDOW = 8
