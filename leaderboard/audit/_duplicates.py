@@ -1,10 +1,10 @@
 """Cells of one dataset that are copies of another cell, and copies on both sides of a fold.
 
 Exact copies have equal counts; near copies differ in a few molecules (lost, or drawn anew), as a
-cell that was processed twice or noised to hide it. Both count only where cells drawn apart would
-not be as alike (``_chance``), at ``LEVEL`` over all pairs of the dataset, so that sound data raise
-nothing and both are errors across roles. Cells with fewer than ``MIN_COUNTS`` counts are not looked
-at: they are alike by chance.
+cell that was processed twice or noised to hide it. Both are errors across roles where cells drawn
+apart would not be as alike (``_chance``), at ``LEVEL`` over all pairs of the dataset, so that sound
+data raise none. Equal cells that chance may explain are a warning, nearly equal ones are passed
+over. Cells with fewer than ``MIN_COUNTS`` counts are not looked at: they are alike by chance.
 """
 
 from collections.abc import Iterator, Sequence
@@ -68,11 +68,13 @@ def find_copies(counts: Any, cells: Sequence[str], genes: Sequence[str]) -> Copi
     limit = log_threshold(LEVEL, len(deep) * (len(deep) - 1) / 2)
     first = deep[group_equal(scan.hashes[deep])]
     is_later = first != deep
-    equal = _certain(counts, first[is_later], deep[is_later], limit)
+    one, other = first[is_later], deep[is_later]
+    is_doubtful = _log_chances(counts, one, other)[0] > limit
     near = _near(counts, scan.sketch, deep[~is_later], limit)
     near_table = {"one": names[near[0]], "other": names[near[1]], "distance": near[2]}
     return Copies(
-        equal=_groups(names, *equal),
+        equal=_groups(names, one, other),
+        doubtful=frozenset(names[np.concatenate([one[is_doubtful], other[is_doubtful]])]),
         near=pd.DataFrame(near_table),
         shallow=frozenset(names[scan.total < MIN_COUNTS]),
     )
@@ -95,12 +97,6 @@ def _scan(counts: Any, genes: Sequence[str]) -> _Scan:
 
 
 Rows = Int[np.ndarray, " pairs"]
-
-
-def _certain(counts: Any, one: Rows, other: Rows, limit: float) -> tuple[Rows, Rows]:
-    """Keep the pairs of equal cells that chance does not make."""
-    keep = _log_chances(counts, one, other)[0] <= limit
-    return one[keep], other[keep]
 
 
 def _near(
@@ -157,7 +153,13 @@ def check_duplicates(files: FoldFiles) -> Iterator[Finding]:
     seen = roles.loc[roles["role"].isin(SEEN), ["root", "role"]].drop_duplicates()
     scored = roles[roles["role"].isin(SCORED)]
     n_shallow = int(roles["cell_id"].isin(files.copies.shallow).sum())
-    yield _finding(files, scored.merge(seen, on="root"), "equal to", n_shallow)
+    equal = scored.merge(seen, on="root")
+    is_doubtful = equal["cell_id"].isin(files.copies.doubtful)
+    yield _finding(files, equal[~is_doubtful], "equal to", n_shallow)
+    if is_doubtful.any():
+        found = _finding(files, equal[is_doubtful], "with few molecules equal to", n_shallow)
+        said = f"{found.message}; chance may make them so"
+        yield replace(found, severity="warning", message=said)
     yield _finding(files, _across(scored, seen, files.copies.near), "nearly equal to", n_shallow)
 
 

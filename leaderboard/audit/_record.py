@@ -34,6 +34,8 @@ class Copies:
 
     equal: "pd.Series[str]"
     """Cells that have an equal one, to the first of them."""
+    doubtful: frozenset[str]
+    """Those of them with so few molecules, or in so few genes, that chance may make them equal."""
     near: pd.DataFrame
     """``one other distance``: pairs of cells that are nearly equal; of equal ones the first."""
     shallow: frozenset[str]

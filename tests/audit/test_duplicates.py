@@ -140,14 +140,22 @@ def test_equal_cells_with_few_counts_are_left_out_and_counted(
     assert all(m.endswith("40 cell(s) with fewer than 50 counts not compared") for m in messages)
 
 
-def test_equal_cells_that_chance_may_make_are_no_copies() -> None:
-    counts = np.zeros((40, 300), dtype=np.float32)
+def test_equal_cells_that_chance_may_make_are_a_warning(
+    cells: "AnnData", sides: tuple[np.ndarray, np.ndarray]
+) -> None:
+    both = np.concatenate([rows[:5] for rows in sides])
+    counts = np.zeros((10, cells.n_vars), dtype=np.float32)
     counts[:, 0] = 1000.0
-    names = [f"c{i}" for i in range(40)]
-    genes = [f"g{i}" for i in range(300)]
-    assert find_copies(sp.csr_matrix(counts), names, genes).equal.empty
+    files = fold_files(replace_rows(cells, both, sp.csr_matrix(counts)))
+    (found,) = faults(files)["duplicates"]
+    assert (found.severity, found.n) == ("warning", 5)
+    assert found.message == (
+        "5 scored cell(s) with few molecules equal to a cell that models see; test and train: 5; "
+        "chance may make them so"
+    )
     counts[:, 1:101] = 1.0
-    assert len(find_copies(sp.csr_matrix(counts), names, genes).equal) == 40
+    files = fold_files(replace_rows(cells, both, sp.csr_matrix(counts)))
+    assert [(f.severity, f.n) for f in faults(files)["duplicates"]] == [("error", 5)]
 
 
 def test_a_board_that_holds_nothing_out_says_that_there_are_no_two_sides(
