@@ -51,7 +51,7 @@ def draw(n_cells: int, profiles: np.ndarray, rng: np.random.Generator) -> sp.csr
 
 def _draw_genes(share: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     edges = np.cumsum(share)
-    return np.searchsorted(edges[:-1], rng.random(n) * edges[-1]).astype(np.int32)
+    return np.asarray(np.searchsorted(edges[:-1], rng.random(n) * edges[-1]), dtype=np.int32)
 
 
 def _noised(counts: sp.csr_matrix, mean: np.ndarray, rng: np.random.Generator) -> sp.csr_matrix:
@@ -83,7 +83,9 @@ def write(path: Path, n_cells: int) -> int:
 
     obs = DataFrame(index=[f"c{i:07d}" for i in range(n_cells)])
     var = DataFrame(index=[f"G{i:04d}" for i in range(N_GENES)])
-    empty = sp.csr_matrix((n_cells, N_GENES), dtype=np.float32)
+    nothing = np.empty(0, dtype=np.float32)
+    rows = np.zeros(n_cells + 1, dtype=np.int64)
+    empty = sp.csr_matrix((nothing, rows[:0], rows), shape=(n_cells, N_GENES))
     AnnData(empty, obs=obs, var=var).write_h5ad(path)
     pointers, n_values = [np.zeros(1, dtype=np.int64)], 0
     with h5py.File(path, "r+") as file:

@@ -64,7 +64,7 @@ def _log_moment(
     odd = 2.0 * sum(np.exp(-tilt * j) for j in range(1, cap, 2))
     below = np.exp(peak) * np.where(total % 2 == 1, odd, even)
     capped = np.where(total >= cap, np.exp(-tilt * cap), 0.0)
-    return np.minimum(np.log(below + capped), 0.0)
+    return np.asarray(np.minimum(np.log(below + capped), 0.0))
 
 
 def log_threshold(level: float, n_pairs: float) -> float:

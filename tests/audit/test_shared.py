@@ -261,6 +261,7 @@ def test_the_warning_is_on_the_pages_of_board_and_dataset_for_all_folds() -> Non
     assert "1 warning in 6 checks" in pages[f"boards/{board.id}.html"]
 
 
+@pytest.mark.slow
 @pytest.mark.mirror
 def test_the_954_cells_that_kang_ifnb_shares_with_kang_ctrl_are_found(
     read_real: Callable[[str], "AnnData"],
