@@ -23,10 +23,11 @@ full: $(INSTALLED) ## Entries of the full tier on the real suites (hours; a GPU 
 	$(VENV)/bin/python -m pip install --quiet --editable '.[scvi]'
 	dvc repro $(FULL:%=%dvc.yaml)
 
-bench: $(INSTALLED) ## Our scores beside cell-eval2's and scib-metrics', then inference: seconds and memory.
+bench: $(INSTALLED) ## Scores beside cell-eval2's and scib-metrics', inference, the audit of a million cells.
 	python -m tests.bench
 	python -m tests.bench_integration
 	python -m tests.bench_inference
+	python -m tests.bench_audit
 
 calibration: $(INSTALLED) ## How often intervals, rank sets and verdicts are right on simulated boards (minutes).
 	python -m tests.calibration
@@ -54,7 +55,7 @@ lock: ## Write requirements.lock anew from pyproject.toml: exact versions, no ha
 	mv requirements.lock.new requirements.lock && rm -rf .cache/lock
 
 clean: ## Remove what the pipeline wrote; the DVC cache stays.
-	rm -rf public data/raw data/clean data/validation data/splits data/cases data/truth data/audit \
+	rm -rf public data/raw data/clean data/validation data/splits data/cases data/truth data/audit data/duplicates \
 	  data/predictions data/runs data/scores data/standings data/work
 
 $(INSTALLED): requirements.lock pyproject.toml

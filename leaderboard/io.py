@@ -195,16 +195,25 @@ def read_h5ad(path: Path) -> "AnnData":
         raise TableError(f"{path}: cannot be read as h5ad ({error}).") from error
 
 
-def read_h5ad_annotations(path: Path) -> "AnnData":
-    """Read all of an AnnData but its counts, which stay in the file; it is closed on return."""
+@contextmanager
+def open_h5ad(path: Path) -> Iterator["AnnData"]:
+    """Open an AnnData whose counts stay in the file: slices of its rows are read when asked for."""
     from anndata import read_h5ad as read  # noqa: PLC0415
 
     try:
         adata = read(path, backed="r")
     except (OSError, KeyError, ValueError) as error:
         raise TableError(f"{path}: cannot be read as h5ad ({error}).") from error
-    adata.file.close()
-    return adata
+    try:
+        yield adata
+    finally:
+        adata.file.close()
+
+
+def read_h5ad_annotations(path: Path) -> "AnnData":
+    """Read all of an AnnData but its counts, which stay in the file; it is closed on return."""
+    with open_h5ad(path) as adata:
+        return adata
 
 
 def _write_csv(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:

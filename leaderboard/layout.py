@@ -65,6 +65,16 @@ def novelty(suite: str, dataset: str) -> Path:
     return DATA / "audit" / suite / f"{dataset}.novelty.parquet"
 
 
+def shared_cells(suite: str) -> Path:
+    """Folder of what comparing the datasets of a suite found (duplicates)."""
+    return DATA / "duplicates" / suite
+
+
+def duplicates(suite: str, dataset: str) -> Path:
+    """Path of the findings on cells that another dataset of the suite holds too (duplicates)."""
+    return shared_cells(suite) / f"{dataset}.json"
+
+
 def board_lock(dataset: str) -> Path:
     """Frozen constants of a dataset's boards; a file each, so that DVC need not parse them all."""
     return BOARD_LOCKS / f"{dataset}.json"

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from leaderboard import layout
-from leaderboard.audit import CHECKS, Finding, FoldFiles, audit_dataset
+from leaderboard.audit import CHECKS, Finding, FoldFiles, audit_dataset, find_copies
 from leaderboard.audit._record import ALL_FOLDS
 from leaderboard.cases import build_case, split_name
 from leaderboard.io import write_h5ad, write_json, write_parquet
@@ -25,7 +25,7 @@ def files_of(board: Board, roles: pd.DataFrame, adata: "AnnData", case: Case) ->
     rows = roles.loc[roles["fold"] == 0, ["cell_id", "role"]]
     return FoldFiles(
         board=board, fold=0, roles=rows, obs=adata.obs, inputs=case.inputs.copy(),
-        truth=case.truth.copy(),
+        truth=case.truth.copy(), copies=find_copies(adata.X, adata.obs_names, adata.var_names),
     )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def test_a_clean_case_has_findings_and_none_is_an_error(
     assert all((f.board, f.fold, f.n, f.ids) == (files.board.id, 0, 0, ()) for f in found)
     of_other_boards = {
         "annotation": {"controls", "combinations", "size"},
-        "perturbation": {"confounding"},
+        "perturbation": {"confounding", "guesses"},
         "modality": {"controls", "combinations", "size", "confounding"},
     }
     assert {f.check for f in found} == set(CHECKS) - of_other_boards[kind]

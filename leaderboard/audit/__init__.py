@@ -9,10 +9,13 @@ import pandas as pd
 
 from leaderboard import layout
 from leaderboard.audit._confounding import check_confounding
+from leaderboard.audit._duplicates import check_duplicates, find_copies
+from leaderboard.audit._guesses import check_guesses
 from leaderboard.audit._inputs import check_identifiers, check_labels
 from leaderboard.audit._library import check_association, check_library
 from leaderboard.audit._novelty import go_terms, novelty_of_board
-from leaderboard.audit._record import BoardFiles, Finding, FoldFiles
+from leaderboard.audit._record import BoardFiles, Copies, Finding, FoldFiles
+from leaderboard.audit._shared import CellCounts, find_shared, report_shared
 from leaderboard.audit._similarity import COLUMNS, check_similarity, typed
 from leaderboard.audit._splits import (
     check_combinations,
@@ -22,17 +25,28 @@ from leaderboard.audit._splits import (
     check_size,
 )
 from leaderboard.cases import split_name
-from leaderboard.io import read_h5ad, read_h5ad_annotations, read_parquet, read_roles
+from leaderboard.io import (
+    open_h5ad,
+    read_h5ad,
+    read_h5ad_annotations,
+    read_parquet,
+    read_roles,
+)
 from leaderboard.spec import Board
 
 __all__ = [
     "BOARD_CHECKS",
     "CHECKS",
     "BoardFiles",
+    "CellCounts",
+    "Copies",
     "Finding",
     "FoldFiles",
     "audit_dataset",
     "audit_similarity",
+    "find_copies",
+    "find_shared",
+    "report_shared",
 ]
 
 SIMULATED = "known_truth"
@@ -45,6 +59,8 @@ CHECKS: Mapping[str, Callable[[FoldFiles], Iterator[Finding]]] = {
     "confounding": check_confounding,
     "identifiers": check_identifiers,
     "labels": check_labels,
+    "guesses": check_guesses,
+    "duplicates": check_duplicates,
 }
 """Of one fold."""
 
@@ -65,14 +81,16 @@ def audit_dataset(
     library
         What the dataset's record says of libraries: a column of ``obs``, ``single`` or ``unknown``.
     """
-    obs = read_h5ad_annotations(layout.clean(suite, dataset)).obs
+    with open_h5ad(layout.clean(suite, dataset)) as adata:
+        obs = adata.obs
+        copies = find_copies(adata.X, adata.obs_names, adata.var_names)
     findings = []
     for board in boards:
         whole = BoardFiles(board=board, roles=_roles(suite, board), obs=obs, library=library)
         findings += [found for check in BOARD_CHECKS.values() for found in check(whole)]
         findings += [
             found
-            for files in _folds(suite, board, obs)
+            for files in _folds(suite, board, obs, copies)
             for check in CHECKS.values()
             for found in check(files)
         ]
@@ -110,7 +128,7 @@ def _roles(suite: str, board: Board) -> pd.DataFrame:
     return read_roles(layout.splits(suite, board.dataset) / f"{split_name(board)}.parquet")
 
 
-def _folds(suite: str, board: Board, obs: pd.DataFrame) -> Iterator[FoldFiles]:
+def _folds(suite: str, board: Board, obs: pd.DataFrame, copies: Copies) -> Iterator[FoldFiles]:
     for number, rows in _roles(suite, board).groupby("fold"):
         fold = int(str(number))
         case = Path(board.id) / layout.fold_name(fold)
@@ -121,4 +139,5 @@ def _folds(suite: str, board: Board, obs: pd.DataFrame) -> Iterator[FoldFiles]:
             obs=obs,
             inputs=read_h5ad_annotations(layout.cases(suite, board.dataset) / case / "inputs.h5ad"),
             truth=read_parquet(layout.truth(suite, board.dataset) / case / "truth.parquet"),
+            copies=copies,
         )

@@ -31,6 +31,20 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Copies:
+    """What a search for copies among the cells of one dataset found (``find_copies``)."""
+
+    equal: "pd.Series[str]"
+    """Cells that have an equal one, to the first of them."""
+    doubtful: frozenset[str]
+    """Those of them with so few molecules, or in so few genes, that chance may make them equal."""
+    near: pd.DataFrame
+    """``one other distance``: pairs of cells that are nearly equal; of equal ones the first."""
+    shallow: frozenset[str]
+    """Cells with too few counts to compare."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FoldFiles:
     """The files of one fold, as models and scoring get them."""
 
@@ -42,6 +56,8 @@ class FoldFiles:
     """The clean dataset's."""
     inputs: "AnnData"
     truth: pd.DataFrame
+    copies: Copies | None = None
+    """Of the clean dataset's cells, searched once for all folds; None: nobody searched."""
 
 
 @dataclass(frozen=True, kw_only=True)

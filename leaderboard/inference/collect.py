@@ -157,7 +157,7 @@ def _constants(suite: str, dataset: str) -> Mapping[str, Any]:
 def _findings(suite: str, dataset: str) -> Sequence[Mapping[str, Any]]:
     if suite == RECOMPUTED:
         recomputed: Sequence[Mapping[str, Any]] = read_json(layout.audit(suite, dataset))
-        return recomputed
+        return [*recomputed, *read_json(layout.duplicates(suite, dataset))["findings"]]
     published: Sequence[Mapping[str, Any]] = read_json(layout.RESULTS / dataset / DATASET_FACTS)[
         "audit"
     ]

@@ -49,7 +49,7 @@ def choose_family(
 
     members: list[str] = []
     outside: dict[str, str] = {}
-    taken: dict[tuple[str, str], str] = {}
+    taken: dict[tuple[tuple[str, ...], str], str] = {}
     for name in sorted((n for n in complete if is_eligible(facts[n])), key=place):
         own = facts[name]
         work = (own.authors, own.model)

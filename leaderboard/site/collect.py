@@ -87,6 +87,9 @@ def _dataset(
         validation = _read_if_there(layout.validation(suite, name))
         audit = _read_if_there(layout.audit(suite, name))
         novelty = _novelty(layout.novelty(suite, name))
+        shared = _read_if_there(layout.duplicates(suite, name))
+        if audit is not None and shared is not None:
+            audit = [*audit, *shared["findings"]]
     else:
         published = _read_if_there(_results_of(name) / DATASET_FACTS) or {}
         validation, audit = published.get("validation"), published.get("audit")

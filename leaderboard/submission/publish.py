@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,37 @@ def publish() -> list[str]:
     for dataset in datasets:
         for name, record in records[dataset].items():
             _write(name, entries[name], dataset, record)
-        facts = {
-            "release": params.release,
-            "validation": read_json(layout.validation(SUITE, dataset)),
-            "audit": read_json(layout.audit(SUITE, dataset)),
-            "novelty": plain_rows(read_parquet(layout.novelty(SUITE, dataset))),
-        }
+        facts = dataset_facts(dataset, params.release)
         write_json(layout.RESULTS / dataset / DATASET_FACTS, facts)
+    write_json(layout.SHARED_CELLS, _shared_cells(datasets))
     return [f"{layout.RESULTS / dataset}: {', '.join(records[dataset])}" for dataset in datasets]
+
+
+def _shared_cells(datasets: Sequence[str]) -> list[dict[str, Any]]:
+    """Return pairs of datasets that share cells, and how many, for ``read_shared_cells``."""
+    return [
+        {"dataset": dataset, "other": found["dataset"], "n": max(found["shared"])}
+        for dataset in datasets
+        for found in read_json(layout.duplicates(SUITE, dataset))["comparisons"]
+        if dataset < found["dataset"] and max(found["shared"])
+    ]
+
+
+def dataset_facts(dataset: str, release: str) -> dict[str, Any]:
+    """Return what is published of a real dataset besides scores.
+
+    Contract report and composition, the audit's findings with those on cells that other datasets
+    hold too, what comparing it with each of them came to (``shared``), and how near test
+    perturbations are to those of training (``novelty``).
+    """
+    shared = read_json(layout.duplicates(SUITE, dataset))
+    return {
+        "release": release,
+        "validation": read_json(layout.validation(SUITE, dataset)),
+        "audit": [*read_json(layout.audit(SUITE, dataset)), *shared["findings"]],
+        "shared": shared["comparisons"],
+        "novelty": plain_rows(read_parquet(layout.novelty(SUITE, dataset))),
+    }
 
 
 def _records(
