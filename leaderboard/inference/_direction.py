@@ -42,7 +42,7 @@ def direction_records(rows: pd.DataFrame) -> dict[str, Any] | None:
         )
     ]
     p = {str(g["gene"]): float(g["p"]) for g in genes}
-    # Genes without a row have p of one half or more: they fill Holm's places, and no more.
+    # Rows hold the smallest p of all genes tested; the rest only fill Holm's places.
     rest = {f"#{k}": 1.0 for k in range(n_tested - len(p))}
     adjusted = holm({**p, **rest})
     records = [{**g, "p_holm": adjusted[g["gene"]]} for g in genes]
