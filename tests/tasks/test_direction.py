@@ -13,23 +13,23 @@ GENES = tuple(f"G{k:02d}" for k in range(30))
 Unit = list[tuple[tuple[str, ...], PerturbationUnit]]
 
 
-def unit(seed: int, *, said: np.ndarray | None = None) -> PerturbationUnit:
+def unit(seed: int, n_genes: int = len(GENES), *, sign: float = 1.0) -> PerturbationUnit:
     """Every gene moves by .5 up or down, ten standard errors; predicted is half of the truth."""
     rng = np.random.default_rng(seed)
-    control, error = rng.uniform(1.0, 2.0, len(GENES)), 0.05
-    shift = 0.5 * rng.choice([-1.0, 1.0], len(GENES))
+    control, error = rng.uniform(1.0, 2.0, n_genes), 0.05
+    shift = 0.5 * rng.choice([-1.0, 1.0], n_genes)
     return PerturbationUnit(
-        predicted=control + (0.5 * shift if said is None else said),
+        predicted=control + sign * 0.5 * shift,
         truth=control + shift,
         control_input=control,
         control_truth=control,
-        weight=np.ones(len(GENES)),
-        other_truths=np.zeros((1, len(GENES))),
+        weight=np.ones(n_genes),
+        other_truths=np.zeros((1, n_genes)),
         reference=control,
         n=100,
         n_control=100,
-        variance=np.full(len(GENES), 50 * error**2),
-        control_variance=np.full(len(GENES), 50 * error**2),
+        variance=np.full(n_genes, 50 * error**2),
+        control_variance=np.full(n_genes, 50 * error**2),
     )
 
 
@@ -118,17 +118,7 @@ def test_a_gene_that_one_fold_lacks_has_no_vote_in_that_unit() -> None:
 
 def test_tables_stay_small_and_order_is_no_matter() -> None:
     names = tuple(f"G{k:03d}" for k in range(200))
-    rng = np.random.default_rng(0)
-    units: list[Unit] = []
-    for _ in range(7):
-        part = unit(0)
-        control = rng.uniform(1, 2, 200)
-        shift = rng.choice([-0.5, 0.5], 200)
-        units.append([(names, replace(
-            part, control_input=control, control_truth=control, truth=control + shift,
-            predicted=control - shift, variance=np.full(200, 0.1),
-            control_variance=np.full(200, 0.1),
-        ))])  # fmt: skip
+    units: list[Unit] = [[(names, unit(k, 200, sign=-1.0))] for k in range(7)]
     found = table(units)
     assert len(found) == N_GENES + 1
     pd.testing.assert_frame_equal(found, table(units[::-1]))
