@@ -9,6 +9,7 @@ import pandas as pd
 N_WORST = 5
 RESOLUTION = 1e-6
 """Leads this small are the rounding of float32 predictions."""
+FLOOR = "floor"
 SOLVED_RECALL = 0.5
 """A cell type that an entry finds less often than this is not solved by it."""
 
@@ -80,31 +81,34 @@ def unsolved_units(values: Values) -> dict[str, Any]:
     return {
         "units": len(rows),
         "rule": "declared baselines" if others else "floor",
-        "nobody": sorted((r for r in rows if not r["solvers"]), key=_hardest(values)),
-        "one": sorted((r for r in rows if len(r["solvers"]) == 1), key=_hardest(values)),
+        "nobody": sorted((r for r in rows if not r["solvers"]), key=_hardest),
+        "one": sorted((r for r in rows if len(r["solvers"]) == 1), key=_hardest),
     }
 
 
-def _hardest(values: Values) -> Any:
-    return lambda row: (values.sign * row["value"], row["unit"])
+def _hardest(row: Mapping[str, Any]) -> tuple[bool, float, str]:
+    """Sort first the units in which not even a baseline passes the floor, then by the gap."""
+    return row["bar"] != FLOOR, row["gap"], row["unit"]
 
 
 def _solvers(values: Values, unit: Any, others: Sequence[str]) -> dict[str, Any]:
-    """Return who solves a unit, the best value in it and the bar that was to be passed."""
+    """Return who solves a unit, the best value of those who might, and the bar to be passed."""
     scores = (values.sign * values.table[unit]).dropna()
-    bars = {"floor": values.sign * values.floor}
-    candidates = list(scores.index)
+    bars = {FLOOR: values.sign * values.floor}
+    candidates = list(map(str, scores.index))
     if others:
         bars |= {b: float(scores[b]) for b in values.declared if b in scores.index}
         candidates = [e for e in others if e in scores.index]
-    bar = max(sorted(bars), key=lambda name: bars[name])
-    best = max(sorted(map(str, scores.index)), key=lambda e: float(scores[e]))
+    bar = max(sorted(bars, key=lambda name: (name != FLOOR, name)), key=lambda name: bars[name])
+    best = max(sorted(candidates), key=lambda e: float(scores[e]), default="")
+    value = float(scores[best]) if best else None
     return {
         "unit": str(unit),
         "best": best,
-        "value": values.sign * float(scores[best]),
+        "value": None if value is None else values.sign * value,
         "bar": bar,
         "bar_value": values.sign * bars[bar],
+        "gap": 0.0 if value is None else value - bars[bar],
         "n": float(values.counts[unit].max()),
         "solvers": sorted(e for e in candidates if float(scores[e]) > bars[bar] + RESOLUTION),
     }

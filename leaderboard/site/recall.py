@@ -188,12 +188,17 @@ def cell_of(
         interval=_interval(own),
         counts=counts,
         units=f"{own['units']} {text.unit_word(unit, own['units'])}",
-        note=own["reason"],
+        note=_note(own["reason"], unit),
         confused=tuple(_confused(c, unit) for c in own["confusions"]),
         baseline="" if best is None else _baseline(found["entries"][best], names.get(best, best)),
         difference=text.signed(gap["mean"]) if gap else "",
         difference_interval=_signed_interval(gap) if gap else "",
     )
+
+
+def _note(reason: str, unit: str) -> str:
+    """Name the units of the board."""
+    return reason.replace("unit(s)", "units").replace("units", text.unit_word(unit, 2))
 
 
 def _interval(own: Mapping[str, Any]) -> str:

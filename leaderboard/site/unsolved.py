@@ -22,11 +22,13 @@ class Hard:
 
     name: str
     value: str
-    """The best score in it, or the best recall."""
+    """The best score or recall of those who might solve it."""
     best: str
     """Whose that is."""
     bar: str
-    """What had to be passed, and its score."""
+    """What had to be passed."""
+    bar_of: str
+    """Whose score that is."""
     size: str
 
 
@@ -37,7 +39,6 @@ class UnsolvedTable:
     title: str
     what: str
     rule: str
-    of: int
     n_nobody: int
     n_one: int
     nobody: tuple[Hard, ...]
@@ -45,15 +46,8 @@ class UnsolvedTable:
     score: str
     size: str
 
-    @property
-    def finding(self) -> str:
-        """The conclusion in a sentence."""
-        none = (
-            "every one is solved by somebody"
-            if not self.n_nobody
-            else (f"nobody solves {text.count(self.n_nobody)} of {text.count(self.of)}")
-        )
-        return f"{none[0].upper()}{none[1:]}; {text.count(self.n_one)} by one entry alone."
+    finding: str
+    """The conclusion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,31 +214,35 @@ def _table(
     words: tuple[str, str, str],
 ) -> UnsolvedTable:
     unit, score, size = words
-    one, many = ("protein", "proteins") if unit == "protein" else (
-        text.unit_word(unit, 1), text.unit_word(unit, 2)
-    )  # fmt: skip
+    one, many = (text.unit_word(unit, n) if unit in text.UNITS else unit + "s" * (n - 1)
+                 for n in (1, 2))  # fmt: skip
     bar = "every declared baseline and the floor"
     if found["rule"] == FLOOR:
-        bar = "the floor (no entry but the declared baselines has run)"
+        bar = "the floor (only declared baselines ran)"
 
     def hard(row: Mapping[str, Any]) -> Hard:
         return Hard(
             name=row["unit"],
-            value=numbers.measure(row["value"]),
+            value="no value" if row["value"] is None else numbers.measure(row["value"]),
             best=names.get(row["best"], row["best"]),
-            bar=f"{numbers.measure(row['bar_value'])} ({names.get(row['bar'], row['bar'])})",
+            bar=numbers.measure(row["bar_value"]),
+            bar_of=names.get(row["bar"], row["bar"]),
             size=text.count(row["n"]),
         )
 
+    nobody = found["nobody"]
+    floor = sum(row["bar"] == FLOOR for row in nobody)
+    rest = f", in {text.count(floor)} of them not even a baseline passes the floor" if floor else ""
     return UnsolvedTable(
         title=many[0].upper() + many[1:],
         what=one[0].upper() + one[1:],
-        rule=f"Solved: an entry does better than {bar}. One {one} has no interval: these are "
-        "points, and the best of several baselines is a hard bar.",
-        of=found["units"],
-        n_nobody=len(found["nobody"]),
+        finding=f"In {len(nobody)} of {found['units']} {many} no entry does better than {bar}"
+        f"{rest}; in {len(found['one'])} one entry alone does.",
+        rule=f"Points: one {one} has no interval, and the best of several baselines is a hard "
+        "bar. First those in which nobody passes the floor, then by the gap.",
+        n_nobody=len(nobody),
         n_one=len(found["one"]),
-        nobody=tuple(map(hard, found["nobody"][:MAX_ROWS])),
+        nobody=tuple(map(hard, nobody[:MAX_ROWS])),
         one=tuple(map(hard, found["one"][:MAX_ROWS])),
         score=score,
         size=size,
@@ -258,6 +256,7 @@ def _labels(found: Mapping[str, Any], names: Mapping[str, str]) -> UnsolvedTable
             value=text.number(row["recall"]),
             best=names.get(row["best"], row["best"]),
             bar=text.number(0.5),
+            bar_of="half of the cells",
             size=text.count(row["cells"]),
         )
 
@@ -268,9 +267,10 @@ def _labels(found: Mapping[str, Any], names: Mapping[str, str]) -> UnsolvedTable
     return UnsolvedTable(
         title="Cell types",
         what="Type",
-        rule="Solved: an entry finds at least half of the cells. Types with fewer than 10 cells "
-        "that training held are left out.",
-        of=found["labels"],
+        finding=f"Of {text.plural(found['labels'], 'type')}, no entry finds half of the cells of "
+        f"{text.count(len(found['nobody']))}; of {text.count(len(found['one']))} one entry alone "
+        "does.",
+        rule="Types with fewer than 10 cells that training held are left out.",
         n_nobody=len(found["nobody"]),
         n_one=len(found["one"]),
         nobody=sort(found["nobody"]),

@@ -195,8 +195,8 @@ def test_units_that_nobody_solves_and_those_that_one_entry_does_are_found() -> N
     assert found["nobody"][0]["unit"] == "u2"
     assert found["nobody"][0]["bar"] == "floor"
     (u5,) = (row for row in found["nobody"] if row["unit"] == "u5")
-    assert (u5["best"], u5["bar"], u5["value"]) == ("logistic-regression", "logistic-regression",
-                                                    pytest.approx(0.99))  # fmt: skip
+    assert (u5["best"], u5["bar"], u5["bar_value"]) == ("above", "logistic-regression", 0.99)
+    assert u5["gap"] == pytest.approx(values["above"][5] - 0.99)
     alone = {row["unit"]: row["solvers"] for row in found["one"]}
     assert alone["u4"] == ["above"]
     assert "u7" not in alone
@@ -208,7 +208,7 @@ def test_where_lower_is_better_the_same_units_are_unsolved() -> None:
     table = pd.DataFrame({"a": [0.2, 0.5, 0.9], "b": [0.2, 0.1, 0.3]}, index=["base", "m", "n"])
     values = Values(table=table, counts=table * 0 + 7, declared=["base"], floor=1.0, sign=-1.0)
     found = unsolved_units(values)
-    assert [(r["unit"], r["value"], r["bar"]) for r in found["nobody"]] == [("a", 0.2, "base")]
+    assert [(r["unit"], r["value"], r["bar"]) for r in found["nobody"]] == [("a", 0.5, "base")]
     assert [(r["unit"], r["solvers"]) for r in found["one"]] == [("b", ["m"])]
     lost = losses_of(values, "n")
     assert (lost["lost"], lost["compared"], lost["baseline"]) == (2, 2, "base")
