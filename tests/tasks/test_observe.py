@@ -89,9 +89,12 @@ def test_the_top_genes_of_the_failure_table_are_those_that_move_most(
     evidence = evidence_of(screen_case, truth_as_prediction(screen_case))
     units = sorted(screen_case.truth.loc[screen_case.truth["role"] == "test", "unit"].unique())
     assert PERTURBATION.failures([evidence], screen_board, {}).empty
-    table = PERTURBATION.failures([evidence], screen_board, {"responders": units[1:]})
+    found = PERTURBATION.failures([evidence], screen_board, {"responders": units[1:]})
+    assert set(found["kind"]) == {"top_gene", "direction"}
+    table = found[found["kind"] == "top_gene"]
     assert set(table["unit"]) == set(units[1:])
-    assert set(table["kind"]) == {"top_gene"}
+    (tested,) = found.loc[found["kind"] == "direction", ["key", "n"]].to_numpy().tolist()
+    assert tested == ["genes tested", len(units[1:])], "the truth sends no gene the wrong way"
     assert not set(table["subject"]) & set(SINGLES)
     for _, rows in table.groupby("unit"):
         true = rows[rows["key"] == "true"].sort_values("position")
