@@ -243,6 +243,8 @@ class PerturbationUnit:
     """Unbiased variance over those cells."""
     predicted_variance: Float[np.ndarray, " genes"] | None = None
     """Predicted variance over cells, where the entry gives one."""
+    predicted_error: Float[np.ndarray, " genes"] | None = None
+    """Stated variance of the error of ``predicted`` about the noise-free mean, where given."""
     singles: Float[np.ndarray, " genes"] | None = None
     """Combinations of two: sum of the measured profiles of the two singles; None if one lacks."""
     singles_error: Float[np.ndarray, " genes"] | None = None

@@ -39,6 +39,8 @@ COLUMNS = (
 )  # fmt: skip
 INPUT_ROLES = ("train", "validation", "control_input")
 N_TOP_GENES = 20
+FIELDS = {"variance": "predicted_variance", "mean_variance": "predicted_error"}
+"""Statistic of a prediction to the field of the unit record that holds it."""
 
 
 def _cutter(adata: "AnnData", roles: pd.DataFrame, board: Board) -> Callable[[int, str], Case]:
@@ -131,10 +133,11 @@ def _read(item: Evidence) -> tuple[Moments, dict[Key, np.ndarray]]:
 
 def _extra(item: Evidence, moments: Moments) -> dict[Key, dict[str, Any]]:
     """Return what an entry says beyond the mean, as fields of the unit record."""
-    variance = predicted_profiles(item.prediction, moments.genes, "variance")
     extra: dict[Key, dict[str, Any]] = {key: {"cells": s} for key, s in item.samples.items()}
-    for key, values in variance.items():
-        extra.setdefault(key, {})["predicted_variance"] = values
+    for statistic, field in FIELDS.items():
+        profiles = predicted_profiles(item.prediction, moments.genes, statistic)
+        for key, values in profiles.items():
+            extra.setdefault(key, {})[field] = values
     return extra
 
 

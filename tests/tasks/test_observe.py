@@ -113,7 +113,8 @@ def test_what_an_entry_gives_beyond_the_mean_reaches_the_unit_it_is_about(
     is_asked = (table["perturbation"] == key[0]) & (table["context"] == key[1])
     genes = list(screen_case.inputs.var_names)
     variance = table[is_asked].assign(statistic="variance", **dict.fromkeys(genes, 0.25))
-    both = pd.concat([table, variance], ignore_index=True)
+    error = table[is_asked].assign(statistic="mean_variance", **dict.fromkeys(genes, 0.125))
+    both = pd.concat([table, variance, error], ignore_index=True)
     marker = object()
     evidence = replace(evidence_of(screen_case, both), samples={key: marker})
     found = {}
@@ -123,6 +124,8 @@ def test_what_an_entry_gives_beyond_the_mean_reaches_the_unit_it_is_about(
             found[observation.unit, context] = part
     assert found[key].cells is marker
     assert found[key].predicted_variance.tolist() == [0.25] * (len(genes) - len(SINGLES))
+    assert found[key].predicted_error.tolist() == [0.125] * (len(genes) - len(SINGLES))
     others = [part for place, part in found.items() if place != key]
     assert len(others) == len(table) - 1
     assert all(part.cells is None and part.predicted_variance is None for part in others)
+    assert all(part.predicted_error is None for part in others)
