@@ -72,6 +72,8 @@ class Losses:
     worst: tuple[UnitRow, ...]
     lost: tuple[UnitRow, ...]
     size: str
+    gap: str
+    """What the difference is, for the head of its column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +146,7 @@ def _losses(
         finding=finding,
         worst=tuple(_unit_row(row, numbers) for row in found["worst"]),
         lost=tuple(_unit_row(row, numbers) for row in found["worst_lost"]),
+        gap="Times less error" if numbers.is_log else "Difference",
         size=_size(unit),
     )
 
