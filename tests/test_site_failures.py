@@ -170,6 +170,23 @@ def test_hostile_text_in_failure_records_renders_inert(data: SiteData) -> None:
     assert "&lt;script&gt;" in pages[f"boards/{BOARD}.html"]
 
 
+def test_the_page_across_boards_links_to_what_nobody_solves_and_to_rare_types(
+    data: SiteData, pages: dict[str, str]
+) -> None:
+    page = pages["failures.html"]
+    assert f'href="boards/{BOARD}.html#recall-rare-cells"' in page
+    assert f'href="boards/{BOARD}.html#h-unsolved"' in page
+    for table in build_unsolved(data.failures[BOARD], data.standings[BOARD]):
+        assert table.finding in page
+    assert json.loads(pages[f"api/v1/failures/{BOARD}.json"]) == data.failures[BOARD]
+    readers = html_of(pages)
+    for _, attributes in readers["failures.html"].tags:
+        target, _, fragment = attributes.get("href", "").partition("#")
+        if target.startswith("boards/"):
+            assert not fragment or fragment in readers[target].ids
+    assert "No board of this build has a result." in build_pages(site())["failures.html"]
+
+
 def test_pages_without_a_failure_record_have_no_empty_section() -> None:
     pages = build_pages(site())
     for name in ("What does nobody solve?", "How well is each cell type found?"):
