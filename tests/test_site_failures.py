@@ -127,6 +127,13 @@ def test_a_board_says_what_nobody_solves(data: SiteData, pages: dict[str, str]) 
     assert donors.finding in page
 
 
+def test_nothing_is_counted_where_no_unit_has_a_value(data: SiteData) -> None:
+    record = json.loads(json.dumps(data.failures[BOARD]))
+    record["unsolved"]["units"].update(units=0, nobody=[], one=[])
+    record["unsolved"]["labels"].update(labels=0, nobody=[], one=[])
+    assert build_unsolved(record, data.standings[BOARD]) == ()
+
+
 def test_an_entry_page_says_where_it_loses(data: SiteData, pages: dict[str, str]) -> None:
     found = build_entry_failures(data.failures[BOARD], data.standings[BOARD], "majority")
     assert found.losses is not None

@@ -196,13 +196,13 @@ def build_unsolved(
     found = record.get("unsolved", {})
     names = {row["entry"]: str(row["name"]) for row in standings["rows"]}
     tables = []
-    if found.get("units"):
+    if found.get("units") and found["units"]["units"]:
         metric = standings["metrics"][record["metric"]]
         unit = standings["board"]["unit"]
         tables.append(
             _table(found["units"], names, numbers_of(metric), (unit, metric["label"], _size(unit)))
         )
-    if found.get("labels"):
+    if found.get("labels") and found["labels"]["labels"]:
         tables.append(_labels(found["labels"], names))
     if found.get("proteins"):
         plain = Numbers(is_log=False)
