@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leaderboard.errors import TableError
 from leaderboard.inference._paired import ALPHA, MIN_UNITS, Values, ratio_estimate
 
 MIN_CELLS = 10
@@ -142,7 +143,7 @@ def _entries(
             **recall_record(found),
             "confusions": _confusions(mistaken[mistaken["entry"] == entry], found),
             "baseline": best,
-            "difference": None if best is None else _difference(found, own[best]),
+            "difference": None if best is None else _difference(label, found, own[best]),
         }
     return records
 
@@ -195,8 +196,20 @@ def _bounds(share: float, n_units: int) -> tuple[float | None, float | None, str
     return None, None, f"no interval: the same in all {n_units} units"
 
 
-def _difference(own: LabelCells, other: LabelCells) -> dict[str, Any]:
-    """Return the difference of two pooled recalls, paired by unit, with its t interval."""
+def _difference(label: str, own: LabelCells, other: LabelCells) -> dict[str, Any]:
+    """Return the difference of two pooled recalls, paired by unit, with its t interval.
+
+    Raises
+    ------
+    TableError
+        If the two entries did not answer the same cells.
+    """
+    if own.units != other.units or not np.allclose(own.n, other.n):
+        raise TableError(
+            f"{label}: one entry has {own.total:g} cells in {len(own.units)} units, another "
+            f"{other.total:g} in {len(other.units)}. All must answer every test cell of a board; "
+            "score both again on the same cases."
+        )
     gap = (own.found - other.found) / own.n
     estimate = ratio_estimate(gap, own.n)
     is_told = own.total >= MIN_CELLS and float(np.ptp(gap)) >= EQUAL

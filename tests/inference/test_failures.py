@@ -177,6 +177,12 @@ def test_the_best_baseline_stands_beside_every_entry_with_a_paired_difference() 
     assert (got["mean"], got["low"], got["high"]) == pytest.approx((gaps.mean(), *expected))
 
 
+def test_entries_that_answered_other_cells_are_refused() -> None:
+    rows = [confusions("model", even(A=40, B=10)), confusions("base", even(n_units=5, A=40, B=10))]
+    with pytest.raises(TableError, match=r"240 cells in 6 units, another 200 in 5.*score both"):
+        label_records(pd.concat(rows), CLASSES, ["base"])
+
+
 def with_failures(values: Mapping[str, Any], rows: pd.DataFrame, **changes: Any) -> BoardEvidence:
     item = evidence(values, **changes)
     return BoardEvidence(**{**item.__dict__, "failures": rows})
