@@ -371,7 +371,11 @@ class PerturbPredictor(Protocol):
     """Predicts the mean profile of every queried perturbation and context."""
 
     def predict(self, inputs: AnnData, queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
-        """Return ``perturbation context statistic`` + every gene, in log1p of scaled counts."""
+        """Return ``perturbation context statistic`` + every gene, in log1p of scaled counts.
+
+        ``statistic`` is ``mean`` for every query and, for any of them, ``variance`` (over cells)
+        and ``mean_variance`` (of the error of that mean: how unsure the model is of it).
+        """
         ...
 
 
