@@ -34,7 +34,7 @@ FAILURE_COLUMNS = [
 ]  # fmt: skip
 FAILURE_KINDS = (
     "confusion", "top_gene", "confident_error", "calibration", "protein", "type_error",
-    "false_edge", "missed_edge", "unmixed_label", "gene_error",
+    "false_edge", "missed_edge", "unmixed_label", "gene_error", "direction",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ CONTRACTS = DATA / "contracts"
 SPLITS_LOCK = DATA / "splits.lock.json"
 BOARD_LOCKS = DATA / "boards.lock"
 STANDINGS = DATA / "standings"
+FAILURES = STANDINGS / "failures"
 ENTRIES = Path("leaderboard/entries")
 RESULTS = Path("leaderboard/results")
 SHARED_CELLS = RESULTS / "_shared_cells.json"

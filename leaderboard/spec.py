@@ -243,6 +243,8 @@ class PerturbationUnit:
     """Unbiased variance over those cells."""
     predicted_variance: Float[np.ndarray, " genes"] | None = None
     """Predicted variance over cells, where the entry gives one."""
+    predicted_error: Float[np.ndarray, " genes"] | None = None
+    """Stated variance of the error of ``predicted`` about the noise-free mean, where given."""
     singles: Float[np.ndarray, " genes"] | None = None
     """Combinations of two: sum of the measured profiles of the two singles; None if one lacks."""
     singles_error: Float[np.ndarray, " genes"] | None = None
@@ -380,7 +382,11 @@ class PerturbPredictor(Protocol):
     """Predicts the mean profile of every queried perturbation and context."""
 
     def predict(self, inputs: AnnData, queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
-        """Return ``perturbation context statistic`` + every gene, in log1p of scaled counts."""
+        """Return ``perturbation context statistic`` + every gene, in log1p of scaled counts.
+
+        ``statistic`` is ``mean`` for every query and, for any of them, ``variance`` (over cells)
+        and ``mean_variance`` (of the error of that mean: how unsure the model is of it).
+        """
         ...
 
 

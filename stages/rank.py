@@ -1,4 +1,4 @@
-"""Turn the score tables of both suites into one standings file a board."""
+"""Turn score and failure tables of both suites into standings and failures of every board."""
 
 import sys
 
@@ -6,6 +6,7 @@ from leaderboard import layout
 from leaderboard.command import run
 from leaderboard.config import read_board_locks, read_params
 from leaderboard.inference.collect import collect, ignored
+from leaderboard.inference.failures import build_failures
 from leaderboard.inference.standings import build_standings
 from leaderboard.io import write_folder_then_rename, write_json
 
@@ -21,7 +22,11 @@ def main() -> None:
         for item in evidence:
             board = item.board
             twin = None if board.is_random else twins.get(board.id)
-            write_json(folder / f"{board.id}.json", build_standings(item, twin))
+            standings = build_standings(item, twin)
+            write_json(folder / f"{board.id}.json", standings)
+            if not board.is_random:
+                failures = build_failures(item, standings["sorted_by"])
+                write_json(folder / layout.FAILURES.name / f"{board.id}.json", failures)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_help_says_what_every_command_does() -> None:
     shown = CliRunner().invoke(app, ["--help"]).output
-    for command in ("sync", "freeze", "scores", "publish"):
+    for command in ("sync", "freeze", "scores", "recall", "publish"):
         assert command in shown
         alone = CliRunner().invoke(app, [command, "--help"])
         assert alone.exit_code == 0
@@ -74,3 +74,36 @@ def test_a_wrong_call_is_one_line_and_exit_code_1(
     assert done.output.startswith("ERROR ")
     assert message in done.output
     assert "Traceback" not in done.output
+
+
+def test_recall_prints_a_cell_type_of_every_entry_and_says_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leaderboard import layout
+    from leaderboard.io import write_json
+
+    monkeypatch.chdir(tmp_path)
+    own = {
+        "recall": 0.25, "low": 0.125, "high": 0.375, "reason": "", "found": 10.0, "cells": 40.0,
+        "units": 6, "baseline": None, "difference": None,
+        "confusions": [{"label": "T cell", "cells": 30.0}],
+    }  # fmt: skip
+    few = {**own, "recall": 0.5, "low": None, "high": None, "reason": "under 10 cells: counts only",
+           "found": 2.0, "cells": 4.0, "confusions": []}  # fmt: skip
+    record = {"board": "b", "labels": [{"label": "B cell", "entries": {"net": own, "knn": few}}]}
+    write_json(layout.FAILURES / "b.json", record)
+    shown = CliRunner().invoke(app, ["recall", "b", "B cell"])
+    assert shown.exit_code == 0
+    lines = {line.split()[1]: line for line in shown.output.splitlines() if "of" in line}
+    assert "0.250" in lines["net"]
+    assert "0.125 to 0.375" in lines["net"]
+    assert "10 of 40" in lines["net"]
+    assert "T cell (30 cells)" in lines["net"]
+    assert "2 of 4" in lines["knn"]
+    assert "counts only" in lines["knn"]
+    unknown = CliRunner().invoke(app, ["recall", "other", "B cell"])
+    assert unknown.exit_code == 1
+    assert "no failures of this board. Known: b." in unknown.output
+    missing = CliRunner().invoke(app, ["recall", "b", "NK"])
+    assert missing.exit_code == 1
+    assert "no cell type 'NK'. Known: B cell" in missing.output

@@ -282,19 +282,27 @@ def test_an_entry_page_shows_failures_cost_and_provenance(pages: dict[str, str])
     assert "not recorded" in page
 
 
-def test_confusions_are_pooled_and_small_counts_have_no_recall() -> None:
+def test_confusions_are_pooled_over_units() -> None:
     cells = [
         failure("confusion", "b", key="B", n=20),
         failure("confusion", "b", key="B", n=10, unit="D1"),
         failure("confusion", "b", key="A", n=70),
-        failure("confusion", "b", subject="rare", key="rare", n=2),
-        failure("confusion", "b", subject="rare", key="A", n=2),
     ]
-    found = build_failures(cells, [], [], ["A", "B"])
-    first = found.confusions[0]
+    first = build_failures(cells, [], []).confusions[0]
     assert (first.label, first.predicted, first.cells) == ("A", "B", "30")
     assert first.share == text.percent(0.3)
-    assert [(rare.label, rare.recall) for rare in found.rare] == [("rare", "2 of 4")]
+
+
+def test_seeds_add_no_cells_to_calibration_and_repeat_no_error() -> None:
+    rows = [
+        failure("calibration", "b", seed=seed, subject="0.9", key=key, value=value, n=40)
+        for seed in (0, 1)
+        for key, value in (("confidence", 0.95), ("accuracy", 0.5 + 0.2 * seed))
+    ]
+    rows += [failure("confident_error", "b", seed=seed, value=0.97) for seed in (0, 1)]
+    found = build_failures(rows, [], [])
+    assert found.calibration == ((".9\N{EN DASH}1.0", ".950", ".600", "40"),)
+    assert len(found.confident) == 1
 
 
 def test_the_hardest_units_show_true_and_predicted_shifts() -> None:
@@ -302,7 +310,7 @@ def test_the_hardest_units_show_true_and_predicted_shifts() -> None:
         failure("top_gene", "b", unit="U1", subject="G1", key=key, value=value, n=50)
         for key, value in (("true", -1.0), ("predicted", 0.25))
     ]
-    found = build_failures(genes, [], [("U1", ".900"), ("U2", ".800")], [])
+    found = build_failures(genes, [], [("U1", ".900"), ("U2", ".800")])
     assert [unit.unit for unit in found.hard_units] == ["U1"]
     assert found.hard_units[0].genes == (("G1", "\N{MINUS SIGN}1.00", "+.25"),)
 
@@ -314,7 +322,7 @@ def test_the_worst_regulators_show_their_false_and_their_missed_edges() -> None:
         for kind in ("missed_edge", "false_edge")
         for k in range(2)
     ]
-    found = build_failures(rows, [], [("R2", ".900"), ("R3", "1.000")], [])
+    found = build_failures(rows, [], [("R2", ".900"), ("R3", "1.000")])
     assert found.any
     (hard,) = found.regulators
     assert (hard.unit, hard.score) == ("R2", ".900")
@@ -401,7 +409,7 @@ def test_a_fresh_clone_without_any_result_still_renders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data").mkdir()
-    for name in ("params.yaml", "data/datasets.yaml"):
+    for name in ("params.yaml", "data/datasets.yaml", "data/resources.yaml"):
         shutil.copy(ROOT / name, tmp_path / name)
     keep = shutil.ignore_patterns("dvc.*")
     shutil.copytree(ROOT / "leaderboard/entries", tmp_path / "leaderboard/entries", ignore=keep)

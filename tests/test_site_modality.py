@@ -31,13 +31,13 @@ def type_error(name: str, value: float, n: int, **changes: Any) -> dict[str, Any
 
 def test_the_worst_proteins_are_those_of_the_lowest_mean_over_units() -> None:
     rows = [protein("CD3", 0.9), protein("CD3", 0.5, "D1"), protein("CD4", 0.6)]
-    found = build_failures(rows, [protein("CD3", 0.25)], [], [])
+    found = build_failures(rows, [protein("CD3", 0.25)], [])
     assert [(w.name, w.value, w.baseline, w.size) for w in found.proteins] == [
         ("CD4", ".600", "not run", "1"),
         ("CD3", ".700", ".250", "2"),
     ]
     assert found.any
-    many = build_failures([protein(f"P{k}", k / 20) for k in range(20)], [], [], [])
+    many = build_failures([protein(f"P{k}", k / 20) for k in range(20)], [], [])
     assert [w.name for w in many.proteins] == [f"P{k}" for k in range(8)]
 
 
@@ -48,7 +48,7 @@ def test_the_error_of_a_type_is_over_all_of_its_cells_and_small_types_are_left_o
         type_error("T", 3.0, 9),
         type_error("NK", 2.5, 10),
     ]
-    found = build_failures(rows, [type_error("NK", 0.5, 10)], [], [])
+    found = build_failures(rows, [type_error("NK", 0.5, 10)], [])
     assert [(w.name, w.value, w.baseline, w.size) for w in found.types] == [
         ("NK", "2.500", ".500", "10"),
         ("B", text.measure(math.sqrt((30 * 1 + 10 * 4) / 40)), "not run", "40"),
@@ -58,11 +58,11 @@ def test_the_error_of_a_type_is_over_all_of_its_cells_and_small_types_are_left_o
 def test_cells_of_a_type_are_counted_once_whatever_the_number_of_seeds() -> None:
     rows = [type_error("B", 1.0, 12, seed=s) for s in (0, 1)]
     rows += [type_error("T", 1.0, 6, seed=s) for s in (0, 1)]
-    assert [(w.name, w.size) for w in build_failures(rows, [], [], []).types] == [("B", "12")]
+    assert [(w.name, w.size) for w in build_failures(rows, [], []).types] == [("B", "12")]
 
 
 def test_no_rows_are_no_section() -> None:
-    assert not build_failures([], [], [], []).any
+    assert not build_failures([], [], []).any
 
 
 def pages_of(data: SiteData, rows: list[dict[str, Any]]) -> str:

@@ -19,7 +19,8 @@ from leaderboard.config import Params, read_datasets, suite_of
 from leaderboard.errors import TableError
 from leaderboard.freeze import check_constants
 from leaderboard.inference.evidence import BoardEvidence, EntryFacts
-from leaderboard.io import read_json, read_scores, sha256_file
+from leaderboard.inference.failures import KINDS
+from leaderboard.io import read_failures, read_json, read_scores, sha256_file
 from leaderboard.models import MODELS
 from leaderboard.spec import Board
 
@@ -41,6 +42,8 @@ class Scored:
     """Of committed results; what is recomputed has no earlier one."""
     exposure: Exposure
     """Whether it saw the dataset before."""
+    failures: pd.DataFrame
+    """Of the kinds that are derived from."""
 
 
 def collect(params: Params, lock: Mapping[str, Any], known: Sequence[str]) -> list[BoardEvidence]:
@@ -126,7 +129,14 @@ def _scored(suite: str, dataset: str, known: Iterable[str], data: KnownData) -> 
                 entry=entry,
                 release=release,
                 exposure=exposure_of(entry, dataset, data),
+                failures=_failures(path),
             )
+
+
+def _failures(scores: Path) -> pd.DataFrame:
+    """Return the failure rows that stand beside a score table."""
+    rows = read_failures(scores.with_suffix(".failures.csv"))
+    return rows[rows["kind"].isin(KINDS)]
 
 
 def _published(path: Path) -> Mapping[str, Any]:
@@ -174,6 +184,7 @@ def _evidence(
 ) -> BoardEvidence:
     tables = [s.scores[s.scores["board"] == board.id] for s in scored]
     scores = pd.concat(tables, ignore_index=True)
+    failures = [s.failures[s.failures["board"] == board.id] for s in scored]
     present = set(scores["entry"])
     facts = {f.id: f.facts for s in scored for f in _facts(s)}
     return BoardEvidence(
@@ -185,6 +196,7 @@ def _evidence(
         constants=constants,
         findings=[f for f in findings if f["board"] == board.id],
         entries={name: facts[name] for name in sorted(present)},
+        failures=pd.concat([f for f in failures if len(f)] or failures[:1], ignore_index=True),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from leaderboard.audit._entries import Status
+from leaderboard.io import FAILURE_COLUMNS
 from leaderboard.spec import Board
 from leaderboard.tasks import TASKS
 
@@ -50,6 +51,8 @@ class BoardEvidence:
     constants: Mapping[str, Any]
     findings: Sequence[Mapping[str, Any]] = ()
     entries: Mapping[str, EntryFacts] = field(default_factory=dict)
+    failures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=FAILURE_COLUMNS))
+    """Failure rows of the board, every entry; of the kinds that are derived from."""
 
     @cached_property
     def ranking_units(self) -> list[str]:

@@ -8,10 +8,12 @@ from leaderboard.site import text
 from leaderboard.site.compact import CompactTable, build_also, build_controls
 from leaderboard.site.findings import Finding, build_finding
 from leaderboard.site.novelty import NoveltyTable, build_novelty
+from leaderboard.site.recall import RecallPanel, build_recall
 from leaderboard.site.records import SiteData
 from leaderboard.site.strata import Signal, StrataTable, build_signal, build_strata
 from leaderboard.site.tables import MetricTable, build_table
 from leaderboard.site.trust import DuelTable, Trust, build_duels, build_trust
+from leaderboard.site.unsolved import UnsolvedTable, build_unsolved
 from leaderboard.site.whisker import Drawing, draw
 
 SIMULATED = "known_truth"
@@ -81,6 +83,9 @@ class BoardPage:
     """Entries without a result here: id and why."""
     strip: Drawing | None
     """All models on the scale, for the front page."""
+    recall: RecallPanel | None = None
+    """Every cell type by every entry; None on boards without types."""
+    unsolved: tuple[UnsolvedTable, ...] = ()
 
     @property
     def because(self) -> str:
@@ -173,6 +178,8 @@ def build_board(data: SiteData, board_id: str) -> BoardPage:
         twin=_twin(data, facts),
         absent=_absent(data, standings),
         strip=_strip(standings, tables),
+        recall=build_recall(data.failures.get(board_id, {}), standings),
+        unsolved=build_unsolved(data.failures.get(board_id, {}), standings),
     )
 
 

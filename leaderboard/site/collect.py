@@ -6,7 +6,7 @@ from typing import Any
 
 from leaderboard import layout
 from leaderboard.audit._similarity import plain_rows
-from leaderboard.config import DatasetRecord, Params, read_datasets
+from leaderboard.config import DatasetRecord, Params, read_datasets, read_resource
 from leaderboard.io import read_failures, read_json, read_parquet, sha256_file
 from leaderboard.metrics import METRICS
 from leaderboard.models import MODELS
@@ -14,6 +14,7 @@ from leaderboard.site.records import (
     DatasetFacts,
     EntryRecord,
     MetricText,
+    ResourceText,
     Result,
     SiteData,
     TaskText,
@@ -46,6 +47,7 @@ def collect(params: Params, entries: Mapping[str, Mapping[str, Any]]) -> SiteDat
         results=[*_recomputed(params, set(entries)), *_committed(params, set(entries))],
         tasks=tasks,
         metrics={name: _metric(name) for name in sorted(shown)},
+        failures={path.stem: read_json(path) for path in sorted(layout.FAILURES.glob("*.json"))},
     )
 
 
@@ -68,7 +70,22 @@ def _metric(name: str) -> MetricText:
 def _entry(name: str, facts: Mapping[str, Any]) -> EntryRecord:
     models = list(facts["plugins"]) if facts["kind"] == "controls" else [facts["model"]]
     tasks = sorted({task for model in models if model in MODELS for task in MODELS[model].tasks})
-    return EntryRecord(id=name, facts=facts, tasks=tuple(tasks))
+    tables = sorted({r for m in models if m in MODELS for r in MODELS[m].resources})
+    return EntryRecord(
+        id=name, facts=facts, tasks=tuple(tasks), resources=tuple(map(_resource, tables))
+    )
+
+
+def _resource(name: str) -> ResourceText:
+    record = read_resource(name)
+    return ResourceText(
+        id=name,
+        title=record.title,
+        repository_licence=record.licence.repository,
+        data_licence=record.licence.data,
+        citation=record.citation.text,
+        doi=record.citation.doi or "",
+    )
 
 
 def _datasets() -> dict[str, DatasetFacts]:

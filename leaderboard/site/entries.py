@@ -9,6 +9,7 @@ from leaderboard.site.boards import BoardPage, Origin, build_origin
 from leaderboard.site.failures import MAX_UNITS, Failures, build_failures, of_board
 from leaderboard.site.records import EntryRecord, Result, SiteData
 from leaderboard.site.tables import MetricTable, Row
+from leaderboard.site.unsolved import NOTHING, EntryFailures, build_entry_failures
 
 UNKNOWN = "unknown"
 
@@ -30,6 +31,8 @@ class BoardFailures:
     baseline: str
     """Its name; blank if the entry is that baseline or none ran."""
     found: Failures
+    derived: EntryFailures = NOTHING
+    """Recalls, losses and reversed genes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +164,13 @@ def _failures(
             if baseline is not None and r.entry == baseline.entry
             for row in of_board(r.failures, r.entry, item.page.id)
         ]
-        classes = data.standings[item.page.id]["constants"].get("classes", [])
-        lists = build_failures(own, reference, _worst(data, item), classes)
-        if lists.any:
+        lists = build_failures(own, reference, _worst(data, item))
+        standings = data.standings[item.page.id]
+        record = data.failures.get(item.page.id, {})
+        derived = build_entry_failures(record, standings, item.row.entry)
+        if lists.any or derived.any:
             name = baseline.name if baseline is not None else ""
-            found.append(BoardFailures(page=item.page, baseline=name, found=lists))
+            found.append(BoardFailures(page=item.page, baseline=name, found=lists, derived=derived))
     return found
 
 

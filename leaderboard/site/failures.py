@@ -14,10 +14,9 @@ MAX_UNITS = 3
 MAX_GENES = 8
 MAX_PROTEINS = 8
 MAX_TYPES = 8
-RARE_FRACTION = 0.01
 EDGES = {"false_edge": "not in the truth", "missed_edge": "true, ranked low"}
 MIN_CELLS = 10
-"""Below it a recall is printed as counts only, and an error not at all."""
+"""Types with fewer have no error printed."""
 NOT_RUN = "not run"
 
 Rows = Sequence[Mapping[str, Any]]
@@ -31,16 +30,6 @@ class Confusion:
     predicted: str
     share: str
     cells: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rare:
-    """Recall of one rare type."""
-
-    label: str
-    cells: str
-    recall: str
-    baseline: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +70,6 @@ class Failures:
     """All failure lists of one entry on one board; a list may be empty."""
 
     confusions: tuple[Confusion, ...]
-    rare: tuple[Rare, ...]
     hard_units: tuple[HardUnit, ...]
     confident: tuple[tuple[str, str, str, str], ...]
     """Stated confidence, true type, predicted type, unit."""
@@ -96,13 +84,11 @@ class Failures:
     @property
     def any(self) -> bool:
         """Whether there is anything to show."""
-        lists = (self.confusions, self.rare, self.hard_units, self.confident, self.calibration)
+        lists = (self.confusions, self.hard_units, self.confident, self.calibration)
         return any(map(len, (*lists, self.proteins, self.types, self.regulators, self.unmixed)))
 
 
-def build_failures(
-    rows: Rows, baseline: Rows, worst: Sequence[tuple[str, str]], classes: Sequence[str]
-) -> Failures:
+def build_failures(rows: Rows, baseline: Rows, worst: Sequence[tuple[str, str]]) -> Failures:
     """Return the failure lists of one entry on one board.
 
     Parameters
@@ -111,8 +97,6 @@ def build_failures(
         Failure rows of the entry, and of the declared baseline it is compared with.
     worst
         Units with the worst score and that score as text, worst first.
-    classes
-        The frozen classes of the board; other labels count as rare.
     """
     kinds = defaultdict(list)
     for row in rows:
@@ -122,7 +106,6 @@ def build_failures(
         reference[row["kind"]].append(row)
     return Failures(
         confusions=_confusions(kinds["confusion"]),
-        rare=_rare(kinds["confusion"], reference["confusion"], classes),
         hard_units=_hard_units(kinds["top_gene"], worst),
         confident=_confident(kinds["confident_error"]),
         calibration=_calibration(kinds["calibration"]),
@@ -162,34 +145,6 @@ def _confusions(rows: Rows) -> tuple[Confusion, ...]:
         )
         for n, (label, predicted) in wrong[:MAX_CONFUSIONS]
     )
-
-
-def _rare(rows: Rows, reference: Rows, classes: Sequence[str]) -> tuple[Rare, ...]:
-    """Return labels outside the frozen classes or under 1 % of the cells, rarest first."""
-    cells, other = _cells(rows), _cells(reference)
-    totals, other_totals = _totals(cells), _totals(other)
-    everything = sum(totals.values())
-    rare = [
-        label
-        for label, n in totals.items()
-        if label not in classes or n < RARE_FRACTION * everything
-    ]
-    return tuple(
-        Rare(
-            label=label,
-            cells=text.count(totals[label]),
-            recall=_recall(cells.get((label, label), 0.0), totals[label]),
-            baseline=_recall(other.get((label, label), 0.0), other_totals.get(label, 0.0)),
-        )
-        for label in sorted(rare, key=lambda name: (totals[name], name))
-    )
-
-
-def _recall(found: float, n: float) -> str:
-    if n == 0:
-        return NOT_RUN
-    counts = f"{text.count(found)} of {text.count(n)}"
-    return counts if n < MIN_CELLS else f"{text.number(found / n, 2)} ({counts})"
 
 
 def _hard_units(rows: Rows, worst: Sequence[tuple[str, str]]) -> tuple[HardUnit, ...]:
@@ -239,6 +194,8 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def _confident(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
+    first = min((r["seed"] for r in rows), default=0)  # seeds err in the same cells
+    rows = [r for r in rows if r["seed"] == first]
     order = sorted(rows, key=lambda r: (-r["value"], r["unit"], r["subject"], r["key"]))
     return tuple(
         (text.probability(r["value"]), r["subject"], r["key"], r["unit"])
@@ -259,14 +216,15 @@ def _calibration(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
     for row in rows:
         sums[row["subject"]][row["key"]] += row["value"] * row["n"]
         sums[row["subject"]][f"n_{row['key']}"] += row["n"]
-    return tuple(_bin(start, sums[start]) for start in sorted(sums))
+    n_seeds = len({row["seed"] for row in rows}) or 1
+    return tuple(_bin(start, sums[start], n_seeds) for start in sorted(sums))
 
 
-def _bin(start: str, found: Mapping[str, float]) -> tuple[str, str, str, str]:
+def _bin(start: str, found: Mapping[str, float], n_seeds: int) -> tuple[str, str, str, str]:
     means = [text.number(found[k] / found[f"n_{k}"]) for k in ("confidence", "accuracy")]
     low = float(start)
     label = f"{text.number(low, 1)}\N{EN DASH}{text.number(low + 0.1, 1)}"
-    return label, means[0], means[1], text.count(found["n_accuracy"])
+    return label, means[0], means[1], text.count(found["n_accuracy"] / n_seeds)
 
 
 def _proteins(rows: Rows, reference: Rows) -> tuple[Weak, ...]:

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from leaderboard.errors import ConfigError
 from leaderboard.site import text
+from leaderboard.site.atlas import build_atlas
 from leaderboard.site.boards import BoardPage, build_board
 from leaderboard.site.datasets import DatasetPage, build_dataset
 from leaderboard.site.entries import EntryPage, build_entry
@@ -63,11 +64,18 @@ def build_pages(data: SiteData) -> dict[str, str]:
         "trust.html": _render(
             "trust.html", data, root="", overview=build_overview(data, boards), here="trust"
         ),
+        "failures.html": _render(
+            "atlas.html", data, root="", atlas=build_atlas(data, boards), here="failures"
+        ),
         "method.html": _render("method.html", data, root="", here="method"),
     }
     api = {
         f"api/v1/standings/{name}.json": f"{json.dumps(found, indent=1, sort_keys=True)}\n"
         for name, found in sorted(data.standings.items())
+    }
+    api |= {
+        f"api/v1/failures/{name}.json": f"{json.dumps(found, indent=1, sort_keys=True)}\n"
+        for name, found in sorted(data.failures.items())
     }
     return dict(sorted({**pages, **api}.items()))
 

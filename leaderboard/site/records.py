@@ -12,6 +12,20 @@ SourceWord = Literal["recomputed", "committed"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResourceText:
+    """An outside table that an entry reads."""
+
+    id: str
+    title: str
+    repository_licence: str
+    """Of the file as packaged."""
+    data_licence: str
+    """Of the table itself."""
+    citation: str
+    doi: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EntryRecord:
     """One entry of the tree."""
 
@@ -20,6 +34,8 @@ class EntryRecord:
     """The content of ``entry.yaml``."""
     tasks: tuple[str, ...] = ()
     """Tasks that its models answer."""
+    resources: tuple[ResourceText, ...] = ()
+    """Outside tables that its models read."""
 
     @property
     def is_controls(self) -> bool:
@@ -106,3 +122,5 @@ class SiteData:
     tasks: Mapping[str, TaskText]
     metrics: Mapping[str, MetricText]
     """Every metric of the standings and every one that a task may rank by."""
+    failures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By board id, what is derived from failure tables; boards without any are not in it."""

@@ -94,6 +94,17 @@ def trust() -> None:
 
 
 @_command
+def recall(
+    board: Annotated[str, typer.Argument(help="Id of an annotation board.")],
+    label: Annotated[str, typer.Argument(help="A cell type, as the board writes it.")],
+) -> None:
+    """Print how well every entry finds one cell type in units that it never saw."""
+    from leaderboard.submission.failures import print_label  # noqa: PLC0415
+
+    print_label(board, label)
+
+
+@_command
 def boards(
     readme: Annotated[Path | None, typer.Option(help="A file whose table to renew.")] = None,
 ) -> None:

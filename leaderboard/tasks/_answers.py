@@ -9,7 +9,9 @@ from leaderboard.errors import PredictionError
 from leaderboard.tasks._perturbation import Key
 from leaderboard.tasks._tables import check_keys
 
-STATISTICS = ("mean", "variance")
+STATISTICS = ("mean", "variance", "mean_variance")
+"""Mean over cells; variance over cells; how unsure the entry is of that mean, as a variance."""
+VARIANCES = STATISTICS[1:]
 MAX_CELLS = 500
 """Predicted cells of one query."""
 
@@ -42,12 +44,13 @@ def check_prediction(prediction: pd.DataFrame, keys: pd.DataFrame, names: Sequen
         raise PredictionError(f"column statistic missing; got {list(prediction.columns)[:8]}")
     extra = sorted(set(prediction["statistic"]) - set(STATISTICS))
     if extra:
-        raise PredictionError(f"statistic must be mean or variance, got {extra[:5]}")
+        raise PredictionError(f"statistic must be one of {list(STATISTICS)}, got {extra[:5]}")
     answered = prediction[prediction.columns.intersection(keys.columns)]
     check_keys(answered[answered["statistic"] == "mean"], keys)
-    variance = answered[answered["statistic"] == "variance"]
-    given = variance[["perturbation", "context"]].drop_duplicates()
-    check_keys(variance, keys.assign(statistic="variance").merge(given))
+    for name in VARIANCES:
+        rows = answered[answered["statistic"] == name]
+        given = rows[["perturbation", "context"]].drop_duplicates()
+        check_keys(rows, keys.assign(statistic=name).merge(given))
     genes = [c for c in prediction.columns if c not in {"perturbation", "context", "statistic"}]
     if sorted(genes) != sorted(names):
         lacking, added = sorted(set(names) - set(genes)), sorted(set(genes) - set(names))
@@ -59,7 +62,7 @@ def check_prediction(prediction: pd.DataFrame, keys: pd.DataFrame, names: Sequen
     if text:
         raise PredictionError(f"{len(text)} gene column(s) hold no numbers, first {text[0]}")
     values = prediction[genes].to_numpy(dtype=np.float64)
-    is_variance = (prediction["statistic"] == "variance").to_numpy()
+    is_variance = prediction["statistic"].isin(VARIANCES).to_numpy()
     if (values[is_variance] < 0).any():
         raise PredictionError("a predicted variance is negative")
     bad = ~np.isfinite(values).all(axis=1)
@@ -74,7 +77,7 @@ def check_prediction(prediction: pd.DataFrame, keys: pd.DataFrame, names: Sequen
 def predicted_profiles(
     prediction: pd.DataFrame, genes: Sequence[str], statistic: str = "mean"
 ) -> dict[Key, np.ndarray]:
-    """Return the predicted mean (or variance) profile of every (perturbation, context)."""
+    """Return the profile of one statistic for every (perturbation, context) that has it."""
     means = prediction[prediction["statistic"] == statistic]
     values = means[list(genes)].to_numpy(dtype=np.float64)
     keys = zip(means["perturbation"], means["context"], strict=True)

@@ -1,6 +1,6 @@
 """Can a model predict what an unseen perturbation, or one in an unseen donor, does to a cell?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,13 @@ from leaderboard.spec import (
     CellSampler,
     Evidence,
     Observation,
+    PerturbationUnit,
     PerturbPredictor,
     RunContext,
     Task,
 )
 from leaderboard.tasks._answers import check_cells, check_prediction, predicted_profiles
+from leaderboard.tasks._direction import direction_rows
 from leaderboard.tasks._gate import freeze
 from leaderboard.tasks._ids import opaque_ids
 from leaderboard.tasks._moments import MIN_CONTROLS, Moments, moments_of
@@ -37,6 +39,8 @@ COLUMNS = (
 )  # fmt: skip
 INPUT_ROLES = ("train", "validation", "control_input")
 N_TOP_GENES = 20
+FIELDS = {"variance": "predicted_variance", "mean_variance": "predicted_error"}
+"""Statistic of a prediction to the field of the unit record that holds it."""
 
 
 def _cutter(adata: "AnnData", roles: pd.DataFrame, board: Board) -> Callable[[int, str], Case]:
@@ -129,10 +133,11 @@ def _read(item: Evidence) -> tuple[Moments, dict[Key, np.ndarray]]:
 
 def _extra(item: Evidence, moments: Moments) -> dict[Key, dict[str, Any]]:
     """Return what an entry says beyond the mean, as fields of the unit record."""
-    variance = predicted_profiles(item.prediction, moments.genes, "variance")
     extra: dict[Key, dict[str, Any]] = {key: {"cells": s} for key, s in item.samples.items()}
-    for key, values in variance.items():
-        extra.setdefault(key, {})["predicted_variance"] = values
+    for statistic, field in FIELDS.items():
+        profiles = predicted_profiles(item.prediction, moments.genes, statistic)
+        for key, values in profiles.items():
+            extra.setdefault(key, {})[field] = values
     return extra
 
 
@@ -167,25 +172,37 @@ def _observe(
 def _failures(
     evidence: Sequence[Evidence], _board: Board, constants: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """List the genes that truly move most in every unit, with true and predicted shift.
+    """List the genes that truly move most in every unit, and those predicted the wrong way.
 
     Of responders only: elsewhere the genes that move most are those that noise moves most.
     """
     responders = set(constants.get("responders", ()))
-    rows = []
+    rows: list[tuple[Any, ...]] = []
+    by_unit: dict[str, list[tuple[tuple[str, ...], PerturbationUnit]]] = {}
     for item in evidence:
         moments, predicted = _read(item)
         for unit, members in moments.units().items():
             if unit not in responders:
                 continue
             parts = unit_parts(moments, predicted, members)
-            true = np.mean([p.truth - p.control_truth for p in parts], axis=0)
-            said = np.mean([p.predicted - p.control_input for p in parts], axis=0)
+            by_unit.setdefault(unit, []).extend((moments.genes, part) for part in parts)
             n = int(moments.n[members].sum())
-            for position, gene in enumerate(np.argsort(-np.abs(true), kind="stable")[:N_TOP_GENES]):
-                at = (item.fold, item.seed, "top_gene", unit, moments.genes[gene], position)
-                rows += [(*at, "true", true[gene], n), (*at, "predicted", said[gene], n)]
+            rows += _top_genes(item, unit, moments.genes, parts, n)
+    seeds = {item.seed for item in evidence}
+    rows += [row for seed in seeds for row in direction_rows(by_unit.values(), seed)]
     return pd.DataFrame(rows, columns=FAILURES)
+
+
+def _top_genes(
+    item: Evidence, unit: str, genes: Sequence[str], parts: Sequence[PerturbationUnit], n: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield true and predicted shift of the genes that truly move most, means over contexts."""
+    true = np.mean([p.truth - p.control_truth for p in parts], axis=0)
+    said = np.mean([p.predicted - p.control_input for p in parts], axis=0)
+    for position, gene in enumerate(np.argsort(-np.abs(true), kind="stable")[:N_TOP_GENES]):
+        at = (item.fold, item.seed, "top_gene", unit, genes[gene], position)
+        yield (*at, "true", true[gene], n)
+        yield (*at, "predicted", said[gene], n)
 
 
 TASK = Task(

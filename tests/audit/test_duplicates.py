@@ -289,7 +289,7 @@ def test_the_stage_finds_copies_in_the_files_of_a_dataset(
         folder = Path(BOARD.id) / layout.fold_name(fold)
         write_h5ad(layout.cases(suite, dataset) / folder / "inputs.h5ad", case.inputs)
         write_parquet(layout.truth(suite, dataset) / folder / "truth.parquet", case.truth)
-    found = audit_dataset(suite, dataset, [BOARD])
+    found = audit_dataset(suite, dataset, [BOARD], "single")
     errors = [f for f in found if f["severity"] == "error"]
     assert {f["check"] for f in errors} == {"duplicates"}
     assert next(f for f in errors if f["fold"] == 0)["n"] == 20

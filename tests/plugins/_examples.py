@@ -26,7 +26,7 @@ N_CELLS = 60
 GENES = 40
 PROFILES = (
     "predicted", "truth", "control_input", "control_truth", "weight", "reference", "variance",
-    "control_variance", "predicted_variance", "singles", "singles_error",
+    "control_variance", "predicted_variance", "predicted_error", "singles", "singles_error",
 )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ def perturbation_unit(seed: int, how: Variant = OWN) -> PerturbationUnit:
         variance=spread,
         control_variance=spread * 1.1,
         predicted_variance=spread * 0.9,
+        predicted_error=np.full(GENES, 0.02**2),
         singles=2 * control + 0.3 * shifts[0] * (np.arange(GENES) % 2),
         singles_error=np.full(GENES, 1e-3),
     )

@@ -198,6 +198,8 @@ UNDEFINED: dict[str, Any] = {
     "de_direction": without_shift,
     "de_mcc": without_shift,
     "de_overlap": lambda u: replace(u, predicted_variance=None),
+    "interval_gap": lambda u: replace(u, predicted_error=None),
+    "crps": lambda u: replace(u, predicted_error=None),
     "pearson_per_protein": without_differences,
     "pearson_per_cell": without_differences,
     "property_auroc": lambda u: replace(u, has_property=u.has_property | True),

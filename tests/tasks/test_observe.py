@@ -89,9 +89,12 @@ def test_the_top_genes_of_the_failure_table_are_those_that_move_most(
     evidence = evidence_of(screen_case, truth_as_prediction(screen_case))
     units = sorted(screen_case.truth.loc[screen_case.truth["role"] == "test", "unit"].unique())
     assert PERTURBATION.failures([evidence], screen_board, {}).empty
-    table = PERTURBATION.failures([evidence], screen_board, {"responders": units[1:]})
+    found = PERTURBATION.failures([evidence], screen_board, {"responders": units[1:]})
+    assert set(found["kind"]) == {"top_gene", "direction"}
+    table = found[found["kind"] == "top_gene"]
     assert set(table["unit"]) == set(units[1:])
-    assert set(table["kind"]) == {"top_gene"}
+    (tested,) = found.loc[found["kind"] == "direction", ["key", "n"]].to_numpy().tolist()
+    assert tested == ["genes tested", len(units[1:])], "the truth sends no gene the wrong way"
     assert not set(table["subject"]) & set(SINGLES)
     for _, rows in table.groupby("unit"):
         true = rows[rows["key"] == "true"].sort_values("position")
@@ -110,7 +113,8 @@ def test_what_an_entry_gives_beyond_the_mean_reaches_the_unit_it_is_about(
     is_asked = (table["perturbation"] == key[0]) & (table["context"] == key[1])
     genes = list(screen_case.inputs.var_names)
     variance = table[is_asked].assign(statistic="variance", **dict.fromkeys(genes, 0.25))
-    both = pd.concat([table, variance], ignore_index=True)
+    error = table[is_asked].assign(statistic="mean_variance", **dict.fromkeys(genes, 0.125))
+    both = pd.concat([table, variance, error], ignore_index=True)
     marker = object()
     evidence = replace(evidence_of(screen_case, both), samples={key: marker})
     found = {}
@@ -120,6 +124,8 @@ def test_what_an_entry_gives_beyond_the_mean_reaches_the_unit_it_is_about(
             found[observation.unit, context] = part
     assert found[key].cells is marker
     assert found[key].predicted_variance.tolist() == [0.25] * (len(genes) - len(SINGLES))
+    assert found[key].predicted_error.tolist() == [0.125] * (len(genes) - len(SINGLES))
     others = [part for place, part in found.items() if place != key]
     assert len(others) == len(table) - 1
     assert all(part.cells is None and part.predicted_variance is None for part in others)
+    assert all(part.predicted_error is None for part in others)

@@ -56,7 +56,10 @@ BAD_PERTURBATION: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] 
         "not asked for, first perturbation=z",
     ),
     "no statistic": (lambda t: t.drop(columns="statistic"), "column statistic missing"),
-    "an unknown statistic": (lambda t: t.assign(statistic="median"), "must be mean or variance"),
+    "an unknown statistic": (
+        lambda t: t.assign(statistic="median"),
+        "must be one of .*'mean_variance'",
+    ),
     "only a variance": (lambda t: t.assign(statistic="variance"), "missing"),
     "a variance for what was not asked": (
         lambda t: pd.concat([t, t.iloc[:1].assign(statistic="variance", perturbation="z")]),
@@ -70,6 +73,14 @@ BAD_PERTURBATION: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] 
         lambda t: pd.concat([t, t.iloc[:1].assign(statistic="variance", G003=-0.1)]),
         "a predicted variance is negative",
     ),
+    "a negative variance of a mean": (
+        lambda t: pd.concat([t, t.iloc[:1].assign(statistic="mean_variance", G003=-0.1)]),
+        "a predicted variance is negative",
+    ),
+    "a variance of a mean that was not asked for": (
+        lambda t: pd.concat([t, t.iloc[:1].assign(statistic="mean_variance", perturbation="z")]),
+        "perturbation=z",
+    ),
     "a gene is missing": (lambda t: t.drop(columns="G003"), "missing .*G003"),
     "a gene too many": (lambda t: t.assign(XIST=0.0), "not in it .*XIST"),
     "NaN": (lambda t: t.assign(G003=np.nan), "NaN or infinity"),
@@ -82,7 +93,7 @@ def test_a_right_perturbation_prediction_passes(screen_case: Case) -> None:
     table, genes = constant_prediction(screen_case), list(screen_case.inputs.var_names)
     assert screen_case.queries is not None
     PERTURBATION.check_prediction(table.iloc[::-1, ::-1], screen_case.queries, genes)
-    both = pd.concat([table, table.assign(statistic="variance")])
+    both = pd.concat([table, *[table.assign(statistic=s) for s in ("variance", "mean_variance")]])
     PERTURBATION.check_prediction(both, screen_case.queries, genes)
 
 
