@@ -42,6 +42,8 @@ PART = 10_000
 SEEN = ("train", "validation", "control_input")
 SCORED = ("test", "control_truth")
 
+Rows = Int[np.ndarray, " pairs"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Scan:
@@ -94,9 +96,6 @@ def _scan(counts: Any, genes: Sequence[str]) -> _Scan:
         place[rows] = project_block(block, along)
     scale = np.maximum(found / np.maximum(total, 1.0), MIN_SCALE)
     return _Scan(hashes=hashes, total=total, sketch=Sketch(place=place, scale=scale))
-
-
-Rows = Int[np.ndarray, " pairs"]
 
 
 def _near(
