@@ -15,8 +15,6 @@ BOARD_LOCKS = DATA / "boards.lock"
 STANDINGS = DATA / "standings"
 ENTRIES = Path("leaderboard/entries")
 RESULTS = Path("leaderboard/results")
-SHARED_CELLS = RESULTS / "_shared_cells.json"
-"""How many cells the real datasets share, pair by pair."""
 SITE = Path("public")
 
 
