@@ -104,13 +104,13 @@ def test_a_dataset_that_shares_cells_with_one_that_was_seen_was_seen() -> None:
 
 
 def test_shared_cells_count_in_both_directions() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"dataset": "b", "shared": [954, 950], "genes": 300},
         {"dataset": "c", "shared": [0, 0]},
     ]
     assert shared_cells({"a": [], "b": []}) == {}
     assert shared_cells({"a": rows}) == {"a": {"b": 954}, "b": {"a": 950}}
-    back = [{"dataset": "a", "shared": [950, 954]}]
+    back: list[dict[str, Any]] = [{"dataset": "a", "shared": [950, 954]}]
     assert shared_cells({"a": rows, "b": back}) == {"a": {"b": 954}, "b": {"a": 950}}
     with pytest.raises(TableError, match="a: `shared` must hold objects with dataset and shared"):
         shared_cells({"a": [{"dataset": "b", "n": 954}]})
