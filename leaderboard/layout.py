@@ -16,8 +16,6 @@ STANDINGS = DATA / "standings"
 FAILURES = STANDINGS / "failures"
 ENTRIES = Path("leaderboard/entries")
 RESULTS = Path("leaderboard/results")
-SHARED_CELLS = RESULTS / "_shared_cells.json"
-"""How many cells the real datasets share, pair by pair."""
 SITE = Path("public")
 
 

@@ -11,7 +11,14 @@ import pytest
 import scipy.sparse as sp
 
 from leaderboard import layout
-from leaderboard.audit import CHECKS, Finding, FoldFiles, audit_dataset, find_copies
+from leaderboard.audit import (
+    BOARD_CHECKS,
+    CHECKS,
+    Finding,
+    FoldFiles,
+    audit_dataset,
+    find_copies,
+)
 from leaderboard.audit._record import ALL_FOLDS
 from leaderboard.cases import build_case, split_name
 from leaderboard.io import write_h5ad, write_json, write_parquet
@@ -299,7 +306,7 @@ def test_the_files_of_a_dataset_are_audited_fold_by_fold(
         write_parquet(layout.truth(suite, dataset) / folder / "truth.parquet", case.truth)
     found = audit_dataset(suite, dataset, [atlas_board], "library")
     assert {f["fold"] for f in found} == {ALL_FOLDS, *range(6)}
-    assert {f["check"] for f in found if f["fold"] == ALL_FOLDS} == {"library", "association"}
+    assert {f["check"] for f in found if f["fold"] == ALL_FOLDS} == set(BOARD_CHECKS)
     assert {f["severity"] for f in found} == {"ok"}
     write_json(in_folder / "audit.json", found)
 
@@ -310,4 +317,6 @@ def test_the_files_of_a_dataset_are_audited_fold_by_fold(
     write_parquet(at, leaked)
     again = audit_dataset(suite, dataset, [atlas_board], "library")
     bad = [f for f in again if f["severity"] == "error"]
-    assert {(f["check"], f["fold"]) for f in bad} == {("groups", 4), ("labels", 4)}
+    assert {(f["check"], f["fold"]) for f in bad} == {
+        ("groups", 4), ("labels", 4), ("cover", ALL_FOLDS),
+    }  # fmt: skip

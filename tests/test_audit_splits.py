@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leaderboard.audit import CHECKS, Finding, FoldFiles
+from leaderboard.audit import BOARD_CHECKS, CHECKS, BoardFiles, Finding, FoldFiles
 from leaderboard.cases import draw
 from leaderboard.spec import Board
 from tests.splits._obs import RULE, annotation_board, make_obs, perturbation_board
@@ -248,3 +248,42 @@ def test_a_dataset_without_donors_has_no_people_to_count(atlas: "AnnData") -> No
     obs = atlas.obs.drop(columns="donor_id")
     files = files_of(obs, annotation_board("condition", unit="batch"))
     assert [f.severity for f in CHECKS["confounding"](files)] == ["ok", "ok"]
+
+
+EVERY_CELL = [
+    *(annotation_board(s) for s in ("donor", "batch", "tissue", "time", "condition", "whole")),
+    *(perturbation_board(s) for s in ("donor", "batch")),
+    perturbation_board("context", context="cell_line"),
+    annotation_board("random", matches="tissue"),
+]
+
+
+def uncovered(obs: pd.DataFrame, board: Board, roles: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    files = BoardFiles(board=board, roles=roles, obs=obs, library="single")
+    found = list(BOARD_CHECKS["cover"](files))
+    assert len(found) == 2
+    return {f.message: f.ids for f in found if f.severity == "error"}
+
+
+@pytest.mark.parametrize("board", EVERY_CELL, ids=lambda b: b.id)
+def test_every_cell_is_tested_exactly_once_or_the_cover_check_says_so(board: Board) -> None:
+    obs = make_obs(4, 2)
+    roles, _ = draw(obs, board, RULE)
+    assert uncovered(obs, board, roles) == {}
+    test = roles.index[roles["role"] == "test"]
+    lost = roles.loc[test[0], "cell_id"]
+    assert uncovered(obs, board, roles.drop(index=test[0])) == {
+        "1 cell(s) that no fold tests": (lost,)
+    }
+    twice = pd.concat([roles, roles.loc[test[:1]].assign(fold=1)])
+    assert uncovered(obs, board, twice) == {"1 cell(s) that several folds test": (lost,)}
+
+
+def test_splits_of_perturbations_have_no_cells_to_cover() -> None:
+    obs = make_obs(4, 2)
+    for board in (
+        perturbation_board("combination"), perturbation_board("random", matches="perturbation"),
+    ):  # fmt: skip
+        roles, _ = draw(obs, board, RULE)
+        files = BoardFiles(board=board, roles=roles, obs=obs, library="single")
+        assert list(BOARD_CHECKS["cover"](files)) == []

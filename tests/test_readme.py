@@ -56,6 +56,16 @@ def test_a_ranked_board_names_units_metrics_and_the_best_of_each_kind(
     )
 
 
+def test_an_entry_that_the_audit_refuses_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = standings()["rows"]
+    rows[1]["flags"] = [{"check": "exposure", "severity": "error", "message": "seen"}]
+    rows[2]["flags"] = [{"check": "exposure", "severity": "warning", "message": "unknown"}]
+    line = line_of(monkeypatch, tmp_path, rows=rows)
+    assert line.endswith("| knn 0.500 (`macro_f1`) | net 0.600 |")
+
+
 def test_responders_reasons_and_empty_boards_are_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from leaderboard.audit._similarity import COLUMNS, check_similarity, typed
 from leaderboard.audit._splits import (
     check_combinations,
     check_controls,
+    check_cover,
     check_groups,
     check_roles,
     check_size,
@@ -65,6 +66,7 @@ CHECKS: Mapping[str, Callable[[FoldFiles], Iterator[Finding]]] = {
 """Of one fold."""
 
 BOARD_CHECKS: Mapping[str, Callable[[BoardFiles], Iterator[Finding]]] = {
+    "cover": check_cover,
     "library": check_library,
     "association": check_association,
 }

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 
 from leaderboard.audit._record import Severity
 from leaderboard.errors import TableError
-from leaderboard.io import read_json
 
 Status = Literal["seen", "unseen", "unknown"]
 UNTRAINED = ("none", "random", "trained here")
@@ -58,26 +56,34 @@ def other_names(dataset: str, accession: str, doi: str) -> tuple[str, ...]:
     return tuple(filter(None, (dataset, *re.split(r"[\s,;]+", accession), doi)))
 
 
-def read_shared_cells(path: Path) -> dict[str, dict[str, int]]:
-    """Return how many cells datasets share, in both directions; nothing if there is no file.
+def shared_cells(
+    published: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> dict[str, dict[str, int]]:
+    """Return how many cells of a dataset are in each other one, where any are.
 
-    The file is ``[{"dataset": a, "other": b, "n": n}, ...]``, one object a pair of datasets.
+    Parameters
+    ----------
+    published
+        Dataset to ``shared`` of its published facts: ``[{"dataset": other, "shared": [n, m]}]``,
+        n of its own cells being equal to m of the other's; further keys are not looked at.
 
     Raises
     ------
     TableError
-        If the file holds anything else.
+        If a row holds anything else.
     """
-    rows = read_json(path) if path.is_file() else []
     found: dict[str, dict[str, int]] = {}
-    for row in rows:
-        if not isinstance(row, Mapping) or set(row) != {"dataset", "other", "n"}:
-            raise TableError(
-                f"{path}: expected objects with the keys dataset, other and n, got {row!r:.80}. "
-                "Write the file anew with the stage that looks for duplicates."
-            )
-        found.setdefault(str(row["dataset"]), {})[str(row["other"])] = int(row["n"])
-        found.setdefault(str(row["other"]), {})[str(row["dataset"])] = int(row["n"])
+    for dataset, rows in published.items():
+        for row in rows:
+            if not {"dataset", "shared"} <= set(row) or not len(row["shared"]) == 2:
+                raise TableError(
+                    f"{dataset}: `shared` must hold objects with dataset and shared, a pair of "
+                    f"counts; got {dict(row)!r:.80}. Run `heldout publish` again."
+                )
+            own, others = map(int, row["shared"])
+            if own and others:
+                found.setdefault(dataset, {})[str(row["dataset"])] = own
+                found.setdefault(str(row["dataset"]), {}).setdefault(dataset, others)
     return found
 
 
@@ -93,7 +99,9 @@ def exposure_of(entry: Mapping[str, Any], dataset: str, known: KnownData) -> Exp
         return own
     for other, n in sorted(known.shared.get(dataset, {}).items()):
         if _own_exposure(entry, other, known).status == "seen":
-            return Exposure(status="seen", evidence=f"it saw {other}, which shares {n} cells")
+            return Exposure(
+                status="seen", evidence=f"it saw {other}, which holds {n} of these cells"
+            )
     return own
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from leaderboard.audit._record import Finding, FoldFiles, finding
+from leaderboard.audit._record import BoardFiles, Finding, FoldFiles, finding
+from leaderboard.cases import select
+from leaderboard.spec import CONTROL
 from leaderboard.splits import SPLITTERS
 
 MIN_SINGLES = 16
@@ -117,3 +119,22 @@ def check_size(files: FoldFiles) -> Iterator[Finding]:
     yield finding(
         files, "size", bad, "perturbation(s) of a split too small to rank and not declared unranked"
     )
+
+
+def check_cover(files: BoardFiles) -> Iterator[Finding]:
+    """Look for cells that no fold tests, or several do; a cell left out moves a score unseen.
+
+    Splits of perturbations test names, not cells: some of their combinations in no fold, others in
+    several, so they have nothing to cover.
+    """
+    board = files.board
+    splits = [SPLITTERS[name] for name in (board.split, board.matches) if name]
+    if any(splitter.column(board) == "perturbation" for splitter in splits):
+        return
+    cells = select(files.obs, board)
+    if board.context is not None:
+        cells = cells[cells["perturbation"].astype(str) != CONTROL]
+    tested = files.roles.loc[files.roles["role"] == "test", "cell_id"].value_counts()
+    times = tested.reindex(cells.index, fill_value=0)
+    yield finding(files, "cover", list(times.index[times == 0]), "cell(s) that no fold tests")
+    yield finding(files, "cover", list(times.index[times > 1]), "cell(s) that several folds test")

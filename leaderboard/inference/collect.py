@@ -13,7 +13,7 @@ from leaderboard.audit._entries import (
     KnownData,
     exposure_of,
     other_names,
-    read_shared_cells,
+    shared_cells,
 )
 from leaderboard.config import Params, read_datasets, suite_of
 from leaderboard.errors import TableError
@@ -110,8 +110,15 @@ def known_data() -> KnownData:
     records = {d: r for suite in read_datasets().values() for d, r in suite.items()}
     return KnownData(
         names={d: other_names(d, r.accession, r.citation.doi) for d, r in records.items()},
-        shared=read_shared_cells(layout.SHARED_CELLS),
+        shared=shared_cells({d: _shared(d) for d in records}),
     )
+
+
+def _shared(dataset: str) -> Sequence[Mapping[str, Any]]:
+    """Return what a published dataset holds in common with others; simulated ones share nothing."""
+    path = layout.RESULTS / dataset / DATASET_FACTS
+    rows: Sequence[Mapping[str, Any]] = read_json(path).get("shared", ()) if path.is_file() else ()
+    return rows
 
 
 def _scored(suite: str, dataset: str, known: Iterable[str], data: KnownData) -> Iterator[Scored]:

@@ -219,7 +219,7 @@ def plural(n: int, one: str, many: str | None = None) -> str:
 
 
 def folds(numbers: Sequence[int]) -> str:
-    """Name the folds of a finding; -1 stands for all of them."""
-    if -1 in numbers:
+    """Name the folds of a finding; a negative number stands for all of them."""
+    if min(numbers) < 0:
         return "all folds"
     return f"{'fold' if len(numbers) == 1 else 'folds'} {', '.join(map(str, sorted(numbers)))}"

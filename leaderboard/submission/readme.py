@@ -86,7 +86,10 @@ def _short(reasons: Sequence[str]) -> str:
 
 
 def _best(standings: dict[str, Any], kind: str) -> str:
-    """Return name and value of the best complete entry of a kind, on the metric that sorts."""
+    """Return name and value of the best complete entry of a kind, on the metric that sorts.
+
+    Entries that the audit refuses are passed over.
+    """
     metric = standings["sorted_by"]
     found = {
         row["name"]: row["metrics"][metric]["value"]
@@ -94,6 +97,7 @@ def _best(standings: dict[str, Any], kind: str) -> str:
         if metric and row["kind"] == kind and row["status"] == "complete"
         if row["metrics"][metric].get("value") is not None
         and row["metrics"][metric]["coverage"] == 1
+        if not any(flag["severity"] == "error" for flag in row.get("flags", ()))
     }
     if not found:
         return "none"

@@ -13,7 +13,7 @@ from leaderboard.audit._entries import (
     exposure_of,
     is_above_ceiling,
     other_names,
-    read_shared_cells,
+    shared_cells,
 )
 from leaderboard.config import read_board_locks, read_params
 from leaderboard.errors import TableError
@@ -96,20 +96,24 @@ def test_nothing_declared_of_a_pretrained_model_is_unknown_and_a_warning() -> No
 def test_a_dataset_that_shares_cells_with_one_that_was_seen_was_seen() -> None:
     given = entry(pretraining=["norman"])
     found = exposure_of(given, "gut", KNOWN)
-    assert (found.status, found.evidence) == ("seen", "it saw norman, which shares 954 cells")
+    assert (found.status, found.evidence) == (
+        "seen",
+        "it saw norman, which holds 954 of these cells",
+    )
     assert exposure_of(given, "gut", replace(KNOWN, shared={})).status == "unknown"
 
 
-def test_shared_cells_are_read_in_both_directions(tmp_path: Path) -> None:
-    path = tmp_path / "shared.json"
-    assert read_shared_cells(path) == {}
-    write_json(path, [{"dataset": "kang_ifnb", "other": "kang_ctrl", "n": 954}])
-    assert read_shared_cells(path) == {
-        "kang_ifnb": {"kang_ctrl": 954}, "kang_ctrl": {"kang_ifnb": 954},
-    }  # fmt: skip
-    write_json(path, [{"dataset": "kang_ifnb", "n": 954}])
-    with pytest.raises(TableError, match="expected objects with the keys dataset, other and n"):
-        read_shared_cells(path)
+def test_shared_cells_count_in_both_directions() -> None:
+    rows: list[dict[str, Any]] = [
+        {"dataset": "b", "shared": [954, 950], "genes": 300},
+        {"dataset": "c", "shared": [0, 0]},
+    ]
+    assert shared_cells({"a": [], "b": []}) == {}
+    assert shared_cells({"a": rows}) == {"a": {"b": 954}, "b": {"a": 950}}
+    back: list[dict[str, Any]] = [{"dataset": "a", "shared": [950, 954]}]
+    assert shared_cells({"a": rows, "b": back}) == {"a": {"b": 954}, "b": {"a": 950}}
+    with pytest.raises(TableError, match="a: `shared` must hold objects with dataset and shared"):
+        shared_cells({"a": [{"dataset": "b", "n": 954}]})
 
 
 def board(values: dict[str, Any], facts: dict[str, dict[str, Any]], **more: Any) -> BoardEvidence:
@@ -251,8 +255,9 @@ def test_committed_results_that_declare_the_dataset_lose_their_rank(results: Pat
 def test_committed_results_that_declare_a_dataset_with_shared_cells_do_too(results: Path) -> None:
     declare(results, "norman_mcfaline")
     assert [f["severity"] for f in knn_on_kang()["flags"]] == ["warning"]
-    shared = [{"dataset": "kang_ctrl", "other": "norman_mcfaline", "n": 954}]
-    write_json(results / "_shared_cells.json", shared)
+    facts = read_json(results / "kang_ctrl/_dataset.json")
+    shared = [{"dataset": "norman_mcfaline", "shared": [954, 954]}]
+    write_json(results / "kang_ctrl/_dataset.json", facts | {"shared": shared})
     (flag,) = knn_on_kang()["flags"]
     assert flag["severity"] == "error"
-    assert flag["message"].endswith("it saw norman_mcfaline, which shares 954 cells")
+    assert flag["message"].endswith("it saw norman_mcfaline, which holds 954 of these cells")
