@@ -318,7 +318,8 @@ def main(n_boards: int = N_BOARDS) -> int:
     error = np.sqrt(0.05 * 0.95 / n_boards)
     sys.stdout.write(
         f"{n_boards} boards a row in {seconds:.0f} s ({cpu:.0f} s of CPU). paired >= "
-        f"{LEAST_PAIRED}, ranks and tied >= {LEAST_RANKS}, false yes <= {MOST_FALSE}, each within two Monte-Carlo standard errors "
+        f"{LEAST_PAIRED}, ranks and tied >= {LEAST_RANKS}, false yes <= {MOST_FALSE}, each "
+        "within two Monte-Carlo standard errors "
         f"(of a share of .05: {error:.4f}), except lognormal. Missed: {n_missed}.\n"
     )
     return int(n_missed > 0)

@@ -15,9 +15,9 @@ from leaderboard.inference._resampling import (
     Resampling,
     bootstrap_t,
     is_enough,
+    leads_of,
     standard_errors,
     t_statistics,
-    without_ties,
 )
 
 ALPHA = 0.05
@@ -104,9 +104,8 @@ def differences(
     pairs = [(name, b) for name in values for b in baselines if b != name]
     if not pairs:
         return found
-    leads = np.stack([values[name] - values[b] for name, b in pairs], axis=1)
-    size = max(float(np.max(np.abs(row), initial=0.0)) for row in values.values())
-    leads = without_ties(leads if higher_is_better else -leads, size)
+    own, others = (np.stack([values[p[k]] for p in pairs], axis=1) for k in (0, 1))
+    leads = leads_of(own, others) if higher_is_better else leads_of(others, own)
     tests = _tests(leads, resampling) if len(leads) >= MIN_UNITS else None
     flips = sign_flip_p(leads) if with_flips and tests else None
     for k, (name, b) in enumerate(pairs):

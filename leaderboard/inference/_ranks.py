@@ -14,9 +14,9 @@ from leaderboard.inference._resampling import (
     bootstrap_t,
     flipped_t,
     is_enough,
+    leads_of,
     step_down,
     t_statistics,
-    without_ties,
 )
 
 Table = Float[np.ndarray, "entries units"]
@@ -71,7 +71,7 @@ def separations(
     if n_units < MIN_UNITS:
         return surely
     one, other = np.triu_indices(n_entries, k=1)
-    leads = without_ties((table[one] - table[other]).T, np.abs(table).max())
+    leads = leads_of(table[one].T, table[other].T)
     found = np.zeros(len(one), dtype=np.int8)
     t = t_statistics(leads)
     may = is_enough(leads)

@@ -41,8 +41,10 @@ ONCE = Resampling()
 """The resamples of every board with the same number of units."""
 
 
-def without_ties(leads: Leads, size: float) -> Leads:
-    """Set leads that are rounding errors of scores of the given size to zero: exact ties."""
+def leads_of(one: Leads, other: Leads) -> Leads:
+    """Return ``one`` - ``other``; what is a rounding error of a column's scores is an exact tie."""
+    size = np.maximum(np.abs(one).max(axis=0), np.abs(other).max(axis=0))
+    leads = one - other
     return np.where(np.abs(leads) <= TIE * size, 0.0, leads)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboard.inference._paired import Difference, Estimate, verdict
+from leaderboard.inference._paired import Difference, Estimate, differences, verdict
 from leaderboard.inference._ranks import Method, method_of, rank_sets
 from leaderboard.inference._resampling import Resampling, bootstrap_shares
 from leaderboard.inference.judge import policy, statistics_of
@@ -191,6 +191,18 @@ def test_a_copy_that_differs_in_five_units_is_not_told_apart_and_spoils_no_other
     copy[:5] += 0.3
     found = rank_sets(values | {"copy": copy}, higher_is_better=True, method=method)
     assert found == {"a": (4, 4), "b": (3, 3), "c": (1, 2), "copy": (1, 2)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n", [8, 40])
+def test_an_entry_with_absurd_scores_makes_no_ties_of_others(method: Method, n: int) -> None:
+    values = many(7, n, a=0.0, b=3.0)
+    values["absurd"] = -1e12 * np.abs(draw(0, n))
+    found = rank_sets(values, higher_is_better=True, method=method)
+    assert (found["a"][1] <= 3, found["b"]) == (True, (1, 1))
+    leads = differences(values, ["a"], higher_is_better=True)
+    assert leads["b"][0].p_better is not None
+    assert leads["b"][0].p_better < 0.01
 
 
 def test_six_units_cannot_reach_five_percent_over_many_pairs_by_sign_flips() -> None:
