@@ -70,6 +70,26 @@ def losses_of(values: Values, entry: str) -> dict[str, Any]:
     }
 
 
+def lost_labels(labels: Sequence[Mapping[str, Any]], entry: str) -> dict[str, Any]:
+    """Return the cell types that an entry finds less often than the best simple baseline.
+
+    The baseline is the best one of each type on these data, which leans against the entry; it
+    surely loses where the whole interval of the paired difference is below zero.
+    """
+    found = [
+        {"label": label["label"], "baseline": own["baseline"], **own["difference"]}
+        for label in labels
+        if (own := label["entries"].get(entry)) is not None and own["difference"] is not None
+    ]
+    lost = [row for row in found if row["mean"] < 0]
+    return {
+        "compared": len(found),
+        "lost": len(lost),
+        "surely": sum(row["high"] is not None and row["high"] < 0 for row in lost),
+        "worst": sorted(lost, key=lambda row: (row["mean"], row["label"]))[:N_WORST],
+    }
+
+
 def unsolved_units(values: Values) -> dict[str, Any]:
     """Return the units that no entry solves, and those that one entry alone does.
 

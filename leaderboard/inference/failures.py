@@ -7,7 +7,13 @@ import pandas as pd
 
 from leaderboard.errors import TableError
 from leaderboard.inference._direction import direction_records
-from leaderboard.inference._losses import Values, losses_of, unsolved_labels, unsolved_units
+from leaderboard.inference._losses import (
+    Values,
+    losses_of,
+    lost_labels,
+    unsolved_labels,
+    unsolved_units,
+)
 from leaderboard.inference._recall import MIN_CELLS, label_records
 from leaderboard.inference.evidence import BoardEvidence, unit_table
 from leaderboard.metrics import METRICS
@@ -31,9 +37,9 @@ def build_failures(evidence: BoardEvidence, sorted_by: str | None) -> dict[str, 
     Returns
     -------
     dict
-        ``labels``: recall of every cell type by entry. ``entries``: worst and lost units and
-        reversed genes by entry. ``unsolved``: ``units``, ``labels`` and ``proteins`` that no entry
-        solves, or one alone.
+        ``labels``: recall of every cell type by entry. ``entries``: worst and lost units, lost
+        types and reversed genes by entry. ``unsolved``: ``units``, ``labels`` and ``proteins``
+        that no entry solves, or one alone.
 
     Raises
     ------
@@ -53,7 +59,13 @@ def build_failures(evidence: BoardEvidence, sorted_by: str | None) -> dict[str, 
         "board": evidence.board.id,
         "metric": sorted_by,
         "labels": labels,
-        "entries": {name: _entry(name, values, directions.get(name)) for name in sorted(own)},
+        "entries": {
+            name: {
+                **_entry(name, values, directions.get(name)),
+                "labels": lost_labels(labels, name) if labels else None,
+            }
+            for name in sorted(own)
+        },
         "unsolved": {
             "units": unsolved_units(values) if values and len(values.table) else None,
             "labels": unsolved_labels(labels, MIN_CELLS) if labels else None,

@@ -94,6 +94,8 @@ class EntryFailures:
     more_recalls: tuple[tuple[str, str, RecallCell], ...]
     losses: Losses | None
     directions: Directions | None
+    lost_types: str = ""
+    """On how many types it is below the best simple baseline."""
 
     @property
     def any(self) -> bool:
@@ -124,6 +126,17 @@ def build_entry_failures(
         more_recalls=tuple(recalls[MAX_LABELS:]),
         losses=losses,
         directions=_directions(own["directions"], unit) if own["directions"] else None,
+        lost_types=_lost_types(own["labels"]) if own["labels"] else "",
+    )
+
+
+def _lost_types(found: Mapping[str, Any]) -> str:
+    if not found["compared"]:
+        return ""
+    return (
+        f"Below the best other baseline of the type in {found['lost']} of {found['compared']} "
+        f"types, in {found['surely']} with the whole interval. That baseline is chosen on these "
+        "data, which leans against the entry."
     )
 
 

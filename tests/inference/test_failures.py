@@ -235,6 +235,26 @@ def test_lost_units_are_those_below_the_best_declared_baseline_worst_first() -> 
     assert found["worst"][0]["n"] == 9
 
 
+def test_types_that_an_entry_loses_are_counted_and_the_sure_ones_among_them() -> None:
+    rows = [
+        confusions("majority", even(A=40, B=30, C=20)),
+        confusions("net", even(A=39, B=8, C=24)),
+    ]
+    a, b = (rows[1]["subject"] == "A"), (rows[1]["subject"] == "B")
+    turned = {("u0", "A"): 40, ("u0", "B"): 9, ("u1", "B"): 5}
+    for (unit, label), n in turned.items():
+        at = (a if label == "A" else b) & (rows[1]["unit"] == unit)
+        rows[1].loc[at & (rows[1]["key"] == label), "n"] = n
+        rows[1].loc[at & (rows[1]["key"] != label), "n"] = 40 - n
+    rows[1] = rows[1][rows[1]["n"] > 0]
+    item = with_failures({"majority": [0.3] * 6, "net": [0.4] * 6}, pd.concat(rows),
+                         constants=CLASSES)  # fmt: skip
+    found = build_failures(item, "macro_f1")["entries"]["net"]["labels"]
+    assert (found["compared"], found["lost"], found["surely"]) == (3, 2, 2)
+    assert [row["label"] for row in found["worst"]] == ["B", "A"]
+    assert found["worst"][0]["mean"] == pytest.approx((4 * 8 + 9 + 5) / 240 - 30 / 40)
+
+
 def test_labels_below_one_half_by_everybody_are_unsolved() -> None:
     rows = pd.concat(
         [
