@@ -51,18 +51,7 @@ def publish() -> list[str]:
             _write(name, entries[name], dataset, record)
         facts = dataset_facts(dataset, params.release)
         write_json(layout.RESULTS / dataset / DATASET_FACTS, facts)
-    write_json(layout.SHARED_CELLS, _shared_cells(datasets))
     return [f"{layout.RESULTS / dataset}: {', '.join(records[dataset])}" for dataset in datasets]
-
-
-def _shared_cells(datasets: Sequence[str]) -> list[dict[str, Any]]:
-    """Return pairs of datasets that share cells, and how many, for ``read_shared_cells``."""
-    return [
-        {"dataset": dataset, "other": found["dataset"], "n": max(found["shared"])}
-        for dataset in datasets
-        for found in read_json(layout.duplicates(SUITE, dataset))["comparisons"]
-        if dataset < found["dataset"] and max(found["shared"])
-    ]
 
 
 def dataset_facts(dataset: str, release: str) -> dict[str, Any]:

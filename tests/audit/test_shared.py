@@ -13,9 +13,10 @@ import scipy.sparse as sp
 from leaderboard import layout
 from leaderboard.audit import CellCounts, find_shared, report_shared
 from leaderboard.audit._hashing import gene_coefficients, hash_block
+from leaderboard.audit._similarity import COLUMNS, typed
 from leaderboard.config import read_params
 from leaderboard.inference.collect import _findings
-from leaderboard.io import read_json, read_parquet, write_h5ad, write_json
+from leaderboard.io import read_json, read_parquet, write_h5ad, write_json, write_parquet
 from leaderboard.site.collect import collect as collect_site
 from leaderboard.site.pages import build_pages
 from leaderboard.spec import Board
@@ -228,6 +229,7 @@ def test_published_results_carry_the_warning_to_rank_and_to_the_pages(
     report = report_shared("small", [BOARD], one.obs, found, table)
     write_json(layout.duplicates(suite, "small"), report)
     write_json(layout.audit(suite, "small"), [])
+    write_parquet(layout.novelty(suite, "small"), typed(pd.DataFrame(columns=COLUMNS)))
     write_json(layout.validation(suite, "small"), {"cells": 480})
     facts = dataset_facts("small", "1")
     assert facts["shared"][0]["shared"] == [N_COPIED, N_COPIED]
