@@ -369,7 +369,8 @@ def test_a_broken_promise_and_confounding_are_on_the_dataset_page(data: SiteData
 
 def test_cramers_v_is_zero_without_association_and_undefined_for_one_value() -> None:
     assert cramers_v([[5, 5], [5, 5]]) == 0.0
-    assert cramers_v([[4, 0], [0, 6]]) == pytest.approx(1.0)
+    assert cramers_v([[400, 0], [0, 600]]) == pytest.approx(1.0)
+    assert cramers_v([[400, 0, 0], [0, 0, 600]]) == pytest.approx(1.0)
     assert cramers_v([[4], [6]]) is None
 
 
