@@ -333,6 +333,25 @@ def test_the_worst_regulators_show_their_false_and_their_missed_edges() -> None:
     assert [words for words, *_ in hard.edges[2:]] == ["true, ranked low"] * 2
 
 
+def test_genes_on_the_wrong_side_are_listed_worst_first_by_kind() -> None:
+    rows = [
+        failure("gene_error", "b", unit="genes_1", subject=name, position=0, key=key, value=v, n=60)
+        for name, key, v in (
+            ("SOX9", "with", 0.4), ("PAX6", "with", 0.1), ("ZNF7", "without", 0.7),
+            ("ZNF8", "without", 0.9),
+        )
+    ]  # fmt: skip
+    found = build_failures(rows, [], [])
+    assert found.any
+    assert [(gene, truth) for gene, truth, *_ in found.genes] == [
+        ("PAX6", "with the property"),
+        ("SOX9", "with the property"),
+        ("ZNF8", "without the property"),
+        ("ZNF7", "without the property"),
+    ]
+    assert found.genes[0][2:] == (".10", "genes_1")
+
+
 def test_a_broken_promise_and_confounding_are_on_the_dataset_page(data: SiteData) -> None:
     validation = json.loads(json.dumps(data.datasets["sim"].validation))
     validation["contracts"][0]["results"][0].update(
@@ -350,7 +369,8 @@ def test_a_broken_promise_and_confounding_are_on_the_dataset_page(data: SiteData
 
 def test_cramers_v_is_zero_without_association_and_undefined_for_one_value() -> None:
     assert cramers_v([[5, 5], [5, 5]]) == 0.0
-    assert cramers_v([[4, 0], [0, 6]]) == pytest.approx(1.0)
+    assert cramers_v([[400, 0], [0, 600]]) == pytest.approx(1.0)
+    assert cramers_v([[400, 0, 0], [0, 0, 600]]) == pytest.approx(1.0)
     assert cramers_v([[4], [6]]) is None
 
 

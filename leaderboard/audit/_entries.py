@@ -15,7 +15,9 @@ from leaderboard.errors import TableError
 Status = Literal["seen", "unseen", "unknown"]
 UNTRAINED = ("none", "random", "trained here")
 """What ``weights`` says of a model that met no data but those of a fold."""
-PERFECT = ("noise", "truth", "noise-free truth", "true labels", "exact network")
+PERFECT = (
+    "noise", "truth", "noise-free truth", "true labels", "exact network", "the property itself",
+)  # fmt: skip
 """Kinds of ceiling that a perfect predictor reaches; others are no limit to anybody."""
 SAME = 1e-9
 """Scores this close, relative to their size, are of the same predictions."""

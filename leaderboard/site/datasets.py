@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from leaderboard.audit._library import cramers_v as audited_v
 from leaderboard.site import text
 from leaderboard.site.boards import BoardPage, Origin, build_origin, merge_folds
 from leaderboard.site.records import DatasetFacts, SiteData
@@ -176,26 +179,16 @@ def _heat_cell(n: int, largest: int) -> HeatCell:
 
 
 def cramers_v(cells: Sequence[Sequence[int]]) -> float | None:
-    """Return Cramér's V of a table of counts; None where one side has one value only.
+    """Return Cramér's V of a table of counts as the audit takes it; None for one value only.
 
     Examples
     --------
-    >>> cramers_v([[5, 0], [0, 5]])
+    >>> cramers_v([[50, 0], [0, 50]])
     1.0
     """
-    rows = [sum(row) for row in cells]
-    columns = [sum(column) for column in zip(*cells, strict=True)]
-    size = min(sum(n > 0 for n in rows), sum(n > 0 for n in columns)) - 1
-    total = sum(rows)
-    if size < 1:
-        return None
-    share = sum(
-        n * n / (rows[i] * columns[j])
-        for i, row in enumerate(cells)
-        for j, n in enumerate(row)
-        if n
-    )
-    return math.sqrt(total * max(share - 1, 0.0) / (total * size))
+    table = np.array(cells, dtype=np.float64)
+    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+    return audited_v(table) if min(table.shape) > 1 else None
 
 
 def _library_column(column: str) -> str:

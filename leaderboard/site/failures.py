@@ -80,12 +80,15 @@ class Failures:
     regulators: tuple[HardRegulator, ...] = ()
     unmixed: tuple[tuple[str, str, str, str], ...] = ()
     """Cell type, batch, mean ciLISI and cells, of the types whose batches stay most apart."""
+    genes: tuple[tuple[str, str, str, str], ...] = ()
+    """Gene, what is true, place among its fold and fold, of those furthest on the wrong side."""
 
     @property
     def any(self) -> bool:
         """Whether there is anything to show."""
         lists = (self.confusions, self.hard_units, self.confident, self.calibration)
-        return any(map(len, (*lists, self.proteins, self.types, self.regulators, self.unmixed)))
+        named = (self.proteins, self.types, self.regulators, self.unmixed, self.genes)
+        return any(map(len, (*lists, *named)))
 
 
 def build_failures(rows: Rows, baseline: Rows, worst: Sequence[tuple[str, str]]) -> Failures:
@@ -113,6 +116,7 @@ def build_failures(rows: Rows, baseline: Rows, worst: Sequence[tuple[str, str]])
         types=_types(kinds["type_error"], reference["type_error"]),
         regulators=_regulators(kinds, worst),
         unmixed=_unmixed(kinds["unmixed_label"]),
+        genes=_genes(kinds["gene_error"]),
     )
 
 
@@ -200,6 +204,20 @@ def _confident(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
     return tuple(
         (text.probability(r["value"]), r["subject"], r["key"], r["unit"])
         for r in order[:MAX_ERRORS]
+    )
+
+
+def _genes(rows: Rows) -> tuple[tuple[str, str, str, str], ...]:
+    """Return the genes of either kind that lie furthest on the wrong side, one line a gene."""
+    first = {row["subject"]: row for row in sorted(rows, key=lambda r: -r["seed"])}
+    chosen = []
+    for kind, sign in (("with", 1.0), ("without", -1.0)):
+        own = [row for row in first.values() if row["key"] == kind]
+        own.sort(key=lambda r: (sign * r["value"], r["subject"]))
+        chosen += own[:MAX_GENES]
+    return tuple(
+        (r["subject"], f"{r['key']} the property", text.number(r["value"], 2), r["unit"])
+        for r in chosen
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from leaderboard.inference import judge as judge_module
 from tests import calibration
-from tests.calibration import Measured, Setting, folds_of, measure, settings, simulate
+from tests.calibration import Measured, measure, settings
+from tests.calibration_boards import FOLD_SHARE, Setting, folds_of, simulate
 
 
 @pytest.mark.parametrize("dependence", calibration.DEPENDENCE)
@@ -69,7 +70,7 @@ def test_boards_hold_ties_five_to_fifteen_entries_and_shared_folds() -> None:
         between.append(means.var(ddof=1))
         within.append(np.mean([lead[folds_of(100) == k].var(ddof=1) for k in range(5)]))
     share = np.mean(between) - np.mean(within) / 20
-    assert share / (share + np.mean(within)) == pytest.approx(calibration.FOLD_SHARE, abs=0.08)
+    assert share / (share + np.mean(within)) == pytest.approx(FOLD_SHARE, abs=0.08)
 
 
 def test_up_to_eight_units_each_is_a_fold_and_beyond_there_are_five() -> None:
