@@ -8,6 +8,7 @@ from leaderboard.config import read_params
 from leaderboard.errors import TableError
 from leaderboard.io import write_text
 from leaderboard.metrics import METRICS
+from leaderboard.site.text import unit_word
 from leaderboard.submission.summary import read_standings
 
 BEGIN, END = "<!-- heldout boards -->", "<!-- end of heldout boards -->"
@@ -15,10 +16,6 @@ HEADER = (
     "| board | units | state | best simple baseline (on the metric that sorts the board) "
     "| best model |\n|---|---|---|---|---|"
 )
-UNITS = {
-    "donor_id": "donors", "batch": "batches", "perturbation": "perturbations",
-    "cell_type": "cell types", "time": "times",
-}  # fmt: skip
 REASON_LENGTH = 100
 
 
@@ -63,12 +60,12 @@ def _row(standings: dict[str, Any]) -> str:
 
 def _units(standings: dict[str, Any]) -> str:
     constants, unit = standings["constants"], standings["board"]["unit"]
-    name = UNITS.get(unit, f"{unit}s")
     if "responders" in constants:
         kinds = [len(constants[kind]) for kind in ("responders", "weak", "noise")]
-        return f"{kinds[0]} of {sum(kinds)} {name} respond"
+        return f"{kinds[0]} of {sum(kinds)} {unit_word(unit, sum(kinds))} respond"
     metric = standings["metrics"].get(standings["sorted_by"])
-    return f"{len(metric['units'])} {name}" if metric else ""
+    n = len(metric["units"]) if metric else 0
+    return f"{n} {unit_word(unit, n)}" if metric else ""
 
 
 def _state(standings: dict[str, Any]) -> str:
