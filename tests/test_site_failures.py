@@ -121,7 +121,7 @@ def test_a_board_says_what_nobody_solves(data: SiteData, pages: dict[str, str]) 
     assert [table.title for table in tables] == ["Donors", "Cell types"]
     donors, types = tables
     assert donors.n_nobody + donors.n_one == 8
-    assert types.finding.startswith("Of 2 types, no entry finds half of the cells of 0; of 0")
+    assert types.finding.startswith("Of 2 types, no entry finds half of the cells of 0; found")
     page = pages[f"boards/{BOARD}.html"]
     assert "What does nobody solve?" in page
     assert donors.finding in page

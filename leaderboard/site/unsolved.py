@@ -12,7 +12,7 @@ MAX_ROWS = 10
 MAX_LABELS = 12
 MAX_GENES = 8
 FLOOR = "floor"
-MIN_SUPPORT = {"regulator": "edge"}
+MIN_SUPPORT = {"regulator": "edge", "gene_fold": "gene"}
 """What a unit's size counts, where it is no cells."""
 
 
@@ -253,7 +253,7 @@ def _table(
         title=many[0].upper() + many[1:],
         what=one[0].upper() + one[1:],
         finding=f"In {len(nobody)} of {found['units']} {many} no entry does better than {bar}"
-        f"{rest}; in {len(found['one'])} one entry alone does.",
+        f"{rest}; solved by one entry alone: {len(found['one'])}.",
         rule=f"Points: one {one} has no interval, and the best of several baselines is a hard "
         "bar. First those in which nobody passes the floor, then by the gap.",
         n_nobody=len(nobody),
@@ -284,8 +284,8 @@ def _labels(found: Mapping[str, Any], names: Mapping[str, str]) -> UnsolvedTable
         title="Cell types",
         what="Type",
         finding=f"Of {text.plural(found['labels'], 'type')}, no entry finds half of the cells of "
-        f"{text.count(len(found['nobody']))}; of {text.count(len(found['one']))} one entry alone "
-        "does.",
+        f"{text.count(len(found['nobody']))}; found by one entry alone: "
+        f"{text.count(len(found['one']))}.",
         rule="Types with fewer than 10 cells that training held are left out.",
         n_nobody=len(found["nobody"]),
         n_one=len(found["one"]),
