@@ -7,6 +7,8 @@ export GX_ANALYTICS_ENABLED := False
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 INSTALLED := $(VENV)/.installed
+# A worker a core, four at most (a gigabyte each); a file stays with one, and so do its fixtures.
+PYTEST = OMP_NUM_THREADS=1 pytest -q --numprocesses logical --maxprocesses 4 --dist loadfile
 FULL = $(dir $(shell grep -l '^tier: full' leaderboard/entries/*/entry.yaml))
 
 .PHONY: leaderboard real full bench calibration check test mlflow-ui lock clean
@@ -38,10 +40,10 @@ check: $(INSTALLED) ## Style, types, imports, fast tests.
 	mypy
 	lint-imports
 	heldout sync --check
-	pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test: $(INSTALLED) ## All tests, those that run whole pipelines too.
-	pytest -q
+	$(PYTEST)
 
 mlflow-ui: $(INSTALLED) ## Browse every run.
 	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
