@@ -85,7 +85,7 @@ def predict_dataset(plan: Plan, tracker: Tracker) -> None:
 
     An exception of the adapter makes a board ``failed`` and goes on. Out of memory, signals, and
     contract, leak and I/O errors stop the run without output; finished folds stay in ``data/work``
-    and are not computed again.
+    and are not computed again, and so do checkpoints of the fold that was under way.
     """
     work = layout.work("predict", plan.suite, plan.dataset, plan.entry)
     if work.is_dir() and not (work / plan.key).is_dir():
@@ -196,12 +196,13 @@ def _predict_fold(
     logged = {**params, **parameters, "n_train": n_train, "threads": plan.threads}
     with tracker.fold(f"{name} {facts['name']} seed {item.seed}", logged, facts) as (run_id, log):
         started = time.time()
-        run = _context(plan, model, item, log)
+        run = _context(plan, model, item, log, target.with_suffix(".work"))
         asked = (shown_to(inputs, model, TASKS[item.board.task]), case.queries)
         result = _answer(model, parameters, asked, TASKS[item.board.task], run)
         seconds = round(time.time() - started, 3)
         log("seconds", seconds, 0)
         tracker.tag({"outcome": "failed" if isinstance(result, str) else "complete"})
+    shutil.rmtree(target.with_suffix(".work"), ignore_errors=True)
     record = {"mlflow_run": run_id, "seconds": seconds, "n_train": n_train, "inputs_sha256": sha256}
     if isinstance(result, str):
         return {**record, "failed": result}
@@ -219,7 +220,7 @@ def shown_to(inputs: "AnnData", model: Model, task: Task) -> "AnnData":
     return shown
 
 
-def _context(plan: Plan, model: Model, item: _Fold, log: Log) -> RunContext:
+def _context(plan: Plan, model: Model, item: _Fold, log: Log, work: Path) -> RunContext:
     truth = layout.truth(plan.suite, plan.dataset) / item.case if model.sees_truth else None
     return RunContext(
         seed=item.seed,
@@ -228,6 +229,7 @@ def _context(plan: Plan, model: Model, item: _Fold, log: Log) -> RunContext:
         log=log,
         truth_path=truth,
         resources={name: plan.resources[name] for name in model.resources},
+        work=work,
     )
 
 

@@ -366,6 +366,9 @@ class RunContext:
     """Folder of the fold's truth; set only for plug-ins marked ``sees_truth``."""
     resources: Mapping[str, Path] = field(default_factory=dict)
     """Folders of the outside tables that the model declares, and of no other."""
+    work: Path | None = None
+    """Folder of this fold's own for checkpoints. It outlives a killed run, until the run that takes
+    it up again is through; nothing in it is an output."""
 
 
 @runtime_checkable
