@@ -15,8 +15,6 @@ from leaderboard.errors import PredictionError
 from leaderboard.models._gears import Gears, Rows
 from leaderboard.spec import RunContext
 
-POWER = 4
-"""The published error is to the power 2 + gamma, gamma = 2."""
 DIRECTION = 0.1
 """Weight of the term on the direction of change."""
 AT_ONCE = 300
@@ -79,6 +77,8 @@ class Schedule:
     weight_decay: float = 5e-4
     decay: float = 0.5
     """Factor of the learning rate after every epoch."""
+    gamma: float = 2.0
+    """The error counts to the power 2 + gamma."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +93,12 @@ class Errors:
     log_variance: Tensor | None = None
 
 
-def loss_of(errors: Errors, repairs: Repairs) -> Tensor:
-    """Return the loss: error to the fourth power, and how often the direction is wrong.
+def loss_of(errors: Errors, repairs: Repairs, gamma: float = 2.0) -> Tensor:
+    """Return the loss: error to the power 2 + gamma, and how often the direction is wrong.
 
     With a log variance, the error counts once more, divided by the variance that is stated.
     """
-    error = (errors.predicted - errors.truth).square().square()
+    error = (errors.predicted - errors.truth).abs().pow(2 + gamma)
     loss = (errors.share * error).sum()
     if errors.log_variance is not None:
         stated = error * torch.exp(-errors.log_variance)
@@ -229,7 +229,7 @@ class Training:
             share=self._tensor(shares(condition, screen.kept)),
             log_variance=None if log_variance is None else log_variance[at],
         )
-        return loss_of(errors, self.repairs)
+        return loss_of(errors, self.repairs, self.schedule.gamma)
 
     def _tensor(self, values: Any) -> Tensor:
         dense = values.toarray() if isinstance(values, sparse.csr_matrix) else values

@@ -17,7 +17,6 @@ from leaderboard.models._inputs import (
     role_is,
     training_shifts,
 )
-from leaderboard.models._sampling import draw_cells
 from leaderboard.profiles import Counts, group_moments
 from leaderboard.spec import CONTROL, Model, RunContext
 
@@ -58,7 +57,7 @@ class GearsModel:
         Whether the network states how unsure it is.
     hidden, neighbours, threshold
         Width, neighbours a node hears, smallest absolute correlation that joins two genes.
-    epochs, patience, batch_size, learning_rate, weight_decay, decay
+    epochs, patience, batch_size, learning_rate, weight_decay, decay, gamma
         See ``_gears_fit.Schedule``.
     """
 
@@ -75,12 +74,14 @@ class GearsModel:
     learning_rate: float = 1e-3
     weight_decay: float = 5e-4
     decay: float = 0.5
+    gamma: float = 2.0
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return one profile a query: mean of its context's controls + what GEARS adds.
 
         A query none of whose genes has a node gets the mean training shift; logs the share of
-        queries with a node, and of those that training informs through the graph.
+        queries with a node, and of those that training informs through the graph. No single cells
+        are given: a control cell + a constant is below 0 in many genes.
         """
         inputs = _sorted(inputs)
         trained = self._train(inputs, queries, run)
@@ -95,17 +96,6 @@ class GearsModel:
             queries, np.maximum(variance - noise, 0.0), inputs.var_names
         )
         return pd.concat([table, errors.assign(statistic="mean_variance")], ignore_index=True)
-
-    def sample(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
-        """Return control cells of each query's context + what GEARS adds to each."""
-        inputs = _sorted(inputs)
-        added, _ = _asked(self._train(inputs, queries, run), inputs, queries)
-        context, is_control = inputs.obs["context"].to_numpy(str), role_is(inputs, "control_input")
-        pools = {c: is_control & (context == c) for c in np.unique(queries["context"])}
-        cells = draw_cells(inputs, queries, pools, run.seed)
-        genes = list(map(str, inputs.var_names))
-        cells[genes] += np.repeat(added, int(inputs.uns["cells"]), axis=0).astype(np.float32)
-        return cells
 
     def _train(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> Trained:
         import torch
@@ -142,6 +132,7 @@ class GearsModel:
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             decay=self.decay,
+            gamma=self.gamma,
         )
         _log_graphs(run, nodes, edges, inputs, queries)
         screen = _screen(inputs, values, nodes, run.seed)

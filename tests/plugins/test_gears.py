@@ -170,7 +170,7 @@ def test_the_normalisation_has_the_gradient_of_its_steps() -> None:
     share = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
     for clips in (False, True):
         assert torch.autograd.gradcheck(
-            lambda x, scale, shift, c=clips: Normalise.apply(x, share, scale, shift, (1e-5, c))[0],
+            lambda *a, c=clips: Normalise.apply(a[0], share, *a[1:], (1e-5, c))[0],  # type: ignore[no-untyped-call]
             values,
         )
 

@@ -11,6 +11,7 @@ from leaderboard import layout, predict
 from leaderboard.errors import ConfigError, ContractError, HeldoutError, LeakageError
 from leaderboard.io import read_json, read_parquet
 from leaderboard.predict import Plan
+from leaderboard.spec import RunContext
 from tests.predict._runs import (
     DATASET,
     ENTRY,
@@ -21,10 +22,11 @@ from tests.predict._runs import (
     label_all,
     raising,
     run_plan,
+    test_ids,
 )
 
 if TYPE_CHECKING:
-    pass
+    from anndata import AnnData
 
 
 def test_every_fold_and_seed_is_predicted_and_recorded(plan: Plan, use: Use) -> None:
@@ -132,3 +134,26 @@ def test_a_config_error_is_no_fault_of_the_adapter(plan: Plan, use: Use) -> None
     use(raising(ConfigError("params")))
     with pytest.raises(HeldoutError, match="params"):
         run_plan(plan)
+
+
+def test_a_killed_fold_finds_its_checkpoint_again_and_leaves_none(plan: Plan, use: Use) -> None:
+    found: list[str] = []
+
+    def dying_once(inputs: "AnnData", run: RunContext) -> pd.DataFrame:
+        assert run.work is not None
+        kept = run.work / "checkpoint"
+        found.append(kept.read_text() if kept.is_file() else "")
+        run.work.mkdir(parents=True, exist_ok=True)
+        kept.write_text(test_ids(inputs)[0])
+        if len(found) == 2:
+            raise KeyboardInterrupt
+        return label_all(inputs, run)
+
+    use(dying_once)
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan)
+    folder = run_plan(plan)
+    second = read_parquet(folder / "fold-1-seed-0.parquet")["cell_id"]
+    assert [bool(text) for text in found] == [False, False, True, False]
+    assert found[2] in set(second)
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", *[".parquet"] * FOLDS]
