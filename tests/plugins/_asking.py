@@ -54,6 +54,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "torch_mlp": {"epochs": 3, "hidden": 8},
     "gears": {"epochs": 2, "hidden": 8},
     "gears_coexpression": {"epochs": 2, "hidden": 8},
+    "gears_published": {"epochs": 2, "hidden": 8},
     "gene_coexpression": {"n_genes": 40, "n_dims": 4},
     "grn_trees": {"n_trees": 3, "n_cells": 150, "n_targets": 30},
     "scvi": {"n_genes": 40, "n_latent": 4, "epochs": 2},
