@@ -72,7 +72,7 @@ def _mixed(kind: str, committed: Sequence[str]) -> Origin:
         is_recomputed=True,
         is_mixed=True,
         kind=kind,
-        mark=f"{kind}, recomputed but for {few}",
+        mark=f"{kind}, part committed",
         words=f"recomputed by this build but for {few}",
         long="Scores were computed from the raw data by the build that wrote this page, but for "
         f"{text.listing(committed)}: run earlier, too slow for every build, and committed with "

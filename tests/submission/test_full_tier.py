@@ -110,7 +110,7 @@ def test_pages_tell_the_committed_row_from_the_recomputed_ones_and_show_its_cost
     assert page.count('<span class="iv">committed</span>') == 1
     assert page.count('<span class="iv">recomputed</span>') == 2
     assert "recomputed by this build but for 1 entry" in pages[f"datasets/{DATASET}.html"]
-    assert "simulated, recomputed but for 1 entry" in pages["index.html"]
+    assert "simulated, part committed" in pages["index.html"]
     own, other = (pages[f"entries/{name}.html"] for name in (NET, "majority"))
     assert "Simulated data, from committed results" in own
     assert "recomputed by this build" not in own
