@@ -21,7 +21,7 @@ leaderboard: $(INSTALLED) ## Simulated boards recomputed, real boards from commi
 real: $(INSTALLED) ## Fetch, predict and score the public_small suite (downloads about 27 MB).
 	dvc repro data/real/dvc.yaml
 
-full: $(INSTALLED) ## Entries of the full tier on the real suites (hours; a GPU helps).
+full: $(INSTALLED) ## Entries of the full tier on all suites, simulated ones too (hours; a GPU helps).
 	$(VENV)/bin/python -m pip install --quiet --editable '.[scvi]'
 	dvc repro $(FULL:%=%dvc.yaml)
 

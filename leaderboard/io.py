@@ -5,11 +5,13 @@ Tables between stages are checked here against their schema, on the way in and o
 
 import csv
 import errno
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +82,26 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends."""
     with write_then_rename(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_packed(path: Path, text: str) -> None:
+    """Write UTF-8 text compressed with gzip, without a time stamp."""
+    with write_then_rename(path) as temporary:
+        temporary.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return the bytes of a file, of a gzip file those that it holds."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise TableError(f"{path}: cannot be read ({error}).") from error
+
+
+def sha256_text(path: Path) -> str:
+    """SHA-256 of a table's bytes, in hex; the same whether it is compressed or not."""
+    return hashlib.sha256(_unpacked(path)).hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -509,5 +509,6 @@ class Model:
     """Integration: is shown the cell types that its scores use, and is flagged for it."""
     resources: tuple[str, ...] = ()
     """Keys of ``data/resources.yaml`` whose folders it reads: outside tables, no datasets. The
-    suite ``known_truth`` is computed without a network, so such a model leaves it out."""
+    default run computes the suite ``known_truth`` without a network, so such a model leaves it out
+    unless only entries of the full tier use it."""
     suites: Sequence[str] = ("known_truth", "public_small", "public_large")

@@ -21,18 +21,18 @@ from leaderboard.submission.entry import read_entries
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-def test_a_model_declares_resources_that_exist_and_leaves_simulated_boards_out(
+def test_a_model_declares_resources_that_exist_and_needs_none_in_the_default_run(
     in_root: Path, name: str
 ) -> None:
     assert in_root.is_dir()
-    sync.check_resources({name: MODELS[name]})
+    sync.check_resources({name: MODELS[name]}, read_entries())
 
 
 def test_a_model_with_an_unknown_resource_is_named(in_root: Path) -> None:
     assert in_root.is_dir()
     wrong = replace(MODELS["go_knn"], resources=("go_bp_2012",))
     with pytest.raises(UnknownNameError, match=r"models/go_knn\.py.*'go_bp_2012'.*Known: .*go_bp"):
-        sync.check_resources({"go_knn": wrong})
+        sync.check_resources({"go_knn": wrong}, read_entries())
 
 
 def test_a_model_with_a_resource_cannot_join_the_boards_that_need_no_network(
@@ -40,8 +40,15 @@ def test_a_model_with_a_resource_cannot_join_the_boards_that_need_no_network(
 ) -> None:
     assert in_root.is_dir()
     wrong = replace(MODELS["go_knn"], suites=("known_truth", "public_small"))
-    with pytest.raises(ResourceError, match=r"models/go_knn\.py.*without a network"):
-        sync.check_resources({"go_knn": wrong})
+    entries = read_entries()
+    told = r"models/go_knn\.py.*without a network, with the entries \['go-knn'\]"
+    with pytest.raises(ResourceError, match=told):
+        sync.check_resources({"go_knn": wrong}, entries)
+    full = {"go-knn": entries["go-knn"].model_copy(update={"tier": "full"})}
+    sync.check_resources({"go_knn": wrong}, entries | full)
+    both = entries | full | {"go-small": entries["go-knn"]}
+    with pytest.raises(ResourceError, match=r"\['go-small'\]"):
+        sync.check_resources({"go_knn": wrong}, both)
 
 
 def test_sync_refuses_an_entry_whose_model_names_an_unknown_resource(
@@ -71,10 +78,10 @@ def test_predict_depends_on_the_table_and_score_does_not(in_root: Path, name: st
         assert (table in body["deps"]) == stage.startswith("predict-")
 
 
-def test_no_simulated_stage_depends_on_a_table(in_root: Path) -> None:
+def test_no_simulated_stage_of_the_default_tier_depends_on_a_table(in_root: Path) -> None:
     root = yaml.safe_load((in_root / "dvc.yaml").read_text(encoding="utf-8"))
     assert "raw/resources" not in yaml.safe_dump(root), "records may be shown, tables not read"
-    for name in read_entries():
+    for name in (n for n, entry in read_entries().items() if entry.tier == "default"):
         for stage, body in stages_of(name).items():
             if suite_of(stage.partition("-")[2]) == "known_truth":
                 assert not [dep for dep in body["deps"] if dep.startswith("data/raw/resources")]

@@ -1,6 +1,6 @@
 """Read the score tables of both suites, recomputed and committed, as evidence for boards."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,17 @@ from leaderboard.audit._entries import (
 from leaderboard.config import Params, read_datasets, suite_of
 from leaderboard.errors import TableError
 from leaderboard.freeze import check_constants
+from leaderboard.inference.committed import (
+    check_beside,
+    check_frozen,
+    check_record,
+    failures_beside,
+    read_record,
+    score_tables,
+)
 from leaderboard.inference.evidence import BoardEvidence, EntryFacts
 from leaderboard.inference.failures import KINDS
-from leaderboard.io import read_failures, read_json, read_scores, sha256_file
+from leaderboard.io import read_failures, read_json, read_scores
 from leaderboard.models import MODELS
 from leaderboard.spec import Board
 
@@ -40,6 +48,8 @@ class Scored:
     entry: Mapping[str, Any]
     release: str = ""
     """Of committed results; what is recomputed has no earlier one."""
+    source: str
+    """``recomputed`` by this build, or ``committed``."""
     exposure: Exposure
     """Whether it saw the dataset before."""
     failures: pd.DataFrame
@@ -61,13 +71,13 @@ def collect(params: Params, lock: Mapping[str, Any], known: Sequence[str]) -> li
     FreezeError
         If a recomputed constant differs from the frozen one.
     TableError
-        If scores name a board that is not frozen.
+        If scores name a board that is not frozen, or committed results do not belong to the tree.
     """
     boards = []
     data = known_data()
     for dataset in sorted(params.boards):
         suite = suite_of(dataset)
-        scored = list(_scored(suite, dataset, known, data))
+        scored = _scored(suite, dataset, known, _Tree(params=params, lock=lock, data=data))
         if not scored:
             continue
         for board_id, found in _constants(suite, dataset).items():
@@ -91,12 +101,11 @@ def ignored(known: Sequence[str]) -> list[str]:
     """Return the score tables whose entries are not in the tree."""
     folders = [*(layout.DATA / "scores" / RECOMPUTED).glob("*"), *layout.RESULTS.glob("*")]
     return sorted(
-        path.as_posix() for folder in folders for path in _tables(folder) if path.stem not in known
+        path.as_posix()
+        for folder in folders
+        for name, path in score_tables(folder).items()
+        if name not in known
     )
-
-
-def _tables(folder: Path) -> list[Path]:
-    return [p for p in sorted(folder.glob("*.csv")) if not p.name.endswith(".failures.csv")]
 
 
 def _folder(suite: str, dataset: str) -> Path:
@@ -121,48 +130,68 @@ def _shared(dataset: str) -> Sequence[Mapping[str, Any]]:
     return rows
 
 
-def _scored(suite: str, dataset: str, known: Iterable[str], data: KnownData) -> Iterator[Scored]:
-    for path in _tables(_folder(suite, dataset)):
-        if path.stem in known:
-            release = ""
-            if suite == RECOMPUTED:
-                entry = read_json(layout.entry_facts(suite, dataset, path.stem))
-            else:
-                record = _published(path)
-                entry, release = record["entry"], record["release"]
+@dataclass(frozen=True, kw_only=True)
+class _Tree:
+    """What committed results are held against."""
+
+    params: Params
+    lock: Mapping[str, Any]
+    data: KnownData
+
+
+def _scored(suite: str, dataset: str, known: Sequence[str], tree: _Tree) -> list[Scored]:
+    """Return the scores of a dataset; on simulated data those recomputed, then the full tier's."""
+    if suite != RECOMPUTED:
+        return list(_committed(dataset, known, tree))
+    recomputed = list(_recomputed(dataset, known, tree.data))
+    if not recomputed:  # no constants and no audit either, so nothing to rank beside
+        return []
+    rows = pd.concat([scored.scores for scored in recomputed])
+    return [*recomputed, *_committed(dataset, known, tree, rows)]
+
+
+def _recomputed(dataset: str, known: Sequence[str], data: KnownData) -> Iterator[Scored]:
+    for name, path in score_tables(_folder(RECOMPUTED, dataset)).items():
+        if name in known:
+            entry = read_json(layout.entry_facts(RECOMPUTED, dataset, name))
             yield Scored(
-                id=path.stem,
+                id=name,
                 scores=read_scores(path),
                 entry=entry,
-                release=release,
+                source="recomputed",
                 exposure=exposure_of(entry, dataset, data),
                 failures=_failures(path),
             )
 
 
+def _committed(
+    dataset: str, known: Sequence[str], tree: _Tree, recomputed: pd.DataFrame | None = None
+) -> Iterator[Scored]:
+    """Yield committed results; those of simulated data must fit the rows ``recomputed``."""
+    for name, path in score_tables(layout.RESULTS / dataset).items():
+        if name not in known:
+            continue
+        record, scores = read_record(path), read_scores(path)
+        check_record(path, record, scores, tree.params.boards_of(dataset))
+        check_frozen(path, record, scores, tree.lock)
+        if recomputed is not None:
+            constants = _constants(RECOMPUTED, dataset)
+            check_beside(path, record, scores, recomputed, constants)
+        yield Scored(
+            id=name,
+            scores=scores,
+            entry=record["entry"],
+            release=record["release"],
+            source="committed",
+            exposure=exposure_of(record["entry"], dataset, tree.data),
+            failures=_failures(path),
+        )
+
+
 def _failures(scores: Path) -> pd.DataFrame:
     """Return the failure rows that stand beside a score table."""
-    rows = read_failures(scores.with_suffix(".failures.csv"))
+    rows = read_failures(failures_beside(scores))
     return rows[rows["kind"].isin(KINDS)]
-
-
-def _published(path: Path) -> Mapping[str, Any]:
-    """Return the record of committed results, which must belong together."""
-    record: Mapping[str, Any] = read_json(path.with_suffix(".json"))
-    digest = sha256_file(path)
-    splits = read_json(layout.SPLITS_LOCK).get(record["dataset"], {})
-    for board, facts in record["boards"].items():
-        if facts["scores_sha256"] != digest:
-            raise TableError(
-                f"{path}: expected SHA-256 {facts['scores_sha256'][:16]}, got {digest[:16]}. The "
-                "table is not the one that was published; restore it, or `heldout publish` again."
-            )
-        if facts["split_sha256"] not in splits.values():
-            raise TableError(
-                f"{path}: {board} was scored on another split than data/splits.lock.json freezes. "
-                "Run `make real` and `heldout publish` again."
-            )
-    return record
 
 
 def _constants(suite: str, dataset: str) -> Mapping[str, Any]:
@@ -216,7 +245,12 @@ class _Named:
 def _facts(scored: Scored) -> Iterator[_Named]:
     """Yield the facts of an entry, or of every plug-in of the controls."""
     entry = scored.entry
-    common = {"tier": entry["tier"], "verification": "reproduced", "weights": entry["weights"]}
+    common = {
+        "tier": entry["tier"],
+        "verification": "reproduced",
+        "weights": entry["weights"],
+        "source": scored.source,
+    }
     if entry["kind"] == CONTROLS:
         for plugin in entry["plugins"]:
             model = MODELS[plugin]

@@ -33,6 +33,8 @@ class EntryFacts:
     exposure: Status = "unseen"
     """Whether it saw the dataset before it was tested on it."""
     exposure_evidence: str = ""
+    source: str = ""
+    """As ``BoardEvidence.source``, of this entry's scores; blank: that of the board."""
     is_barred: bool = False
     """Whether the audit found an error about it on this board: no rank, no verdict."""
 
@@ -45,7 +47,7 @@ class BoardEvidence:
     suite: str
     release: str
     source: str
-    """``recomputed`` by this run of the pipeline, or ``committed`` results."""
+    """``recomputed`` by this run of the pipeline, or ``committed`` results; entries may differ."""
     scores: pd.DataFrame
     """Score rows of the board, every entry."""
     constants: Mapping[str, Any]

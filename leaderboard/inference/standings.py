@@ -88,6 +88,7 @@ def _row(evidence: BoardEvidence, name: str, metrics: Mapping[str, Any]) -> dict
         "kind": facts.kind,
         "tier": facts.tier,
         "verification": facts.verification,
+        "source": facts.source or evidence.source,
         "weights": facts.weights,
         "is_adversary": facts.is_adversary,
         "exposure": facts.exposure,

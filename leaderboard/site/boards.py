@@ -8,6 +8,7 @@ from leaderboard.site import text
 from leaderboard.site.compact import CompactTable, build_also, build_controls
 from leaderboard.site.findings import Finding, build_finding
 from leaderboard.site.novelty import NoveltyTable, build_novelty
+from leaderboard.site.origin import Origin, build_origin, committed_names
 from leaderboard.site.recall import RecallPanel, build_recall
 from leaderboard.site.records import SiteData
 from leaderboard.site.strata import Signal, StrataTable, build_signal, build_strata
@@ -15,20 +16,6 @@ from leaderboard.site.tables import MetricTable, build_table
 from leaderboard.site.trust import DuelTable, Trust, build_duels, build_trust
 from leaderboard.site.unsolved import UnsolvedTable, build_unsolved
 from leaderboard.site.whisker import Drawing, draw
-
-SIMULATED = "known_truth"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Whether this build computed the scores, in words."""
-
-    is_recomputed: bool
-    kind: str
-    """``simulated`` or ``real``."""
-    mark: str
-    short: str
-    long: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,41 +90,6 @@ class BoardPage:
         return sum(trust.state == "ranks" for trust in self.trust)
 
 
-def build_origin(source: str, suite: str, *, has_results: bool = True) -> Origin:
-    """Say where scores come from."""
-    if not has_results:
-        return _no_results(suite)
-    kind = "Simulated" if suite == SIMULATED else "Real"
-    if source == "recomputed":
-        return Origin(
-            is_recomputed=True,
-            kind=kind.lower(),
-            mark=f"{kind.lower()}, recomputed",
-            short=f"{kind} data, recomputed by this build",
-            long="Every score here was computed from the raw data by the build that wrote this "
-            "page.",
-        )
-    return Origin(
-        is_recomputed=False,
-        kind=kind.lower(),
-        mark=f"{kind.lower()}, committed",
-        short=f"{kind} data, from committed results",
-        long="The scores were computed earlier and committed with their provenance; this build "
-        "only derived intervals, verdicts and ranks from them.",
-    )
-
-
-def _no_results(suite: str) -> Origin:
-    kind = "Simulated" if suite == SIMULATED else "Real"
-    return Origin(
-        is_recomputed=False,
-        kind=kind.lower(),
-        mark=f"{kind.lower()}, no results",
-        short=f"{kind} data, no results in this build",
-        long="Nothing was scored on these data by this build, and no committed results are there.",
-    )
-
-
 def build_board(data: SiteData, board_id: str) -> BoardPage:
     """Return the page of one board with standings."""
     standings = data.standings[board_id]
@@ -159,7 +111,9 @@ def build_board(data: SiteData, board_id: str) -> BoardPage:
         ranked=standings["ranked"],
         reasons=tuple(standings["reasons"]),
         policy=standings["policy"],
-        origin=build_origin(facts["source"], facts["suite"]),
+        origin=build_origin(
+            facts["source"], facts["suite"], committed=committed_names([standings])
+        ),
         audit=_audit(standings),
         finding=build_finding(standings),
         tables=tables,

@@ -23,6 +23,7 @@ from leaderboard.tasks import TASKS
 
 RECOMPUTED = "known_truth"
 DATASET_FACTS = "_dataset.json"
+FAILURE_TABLES = (".failures.csv", ".failures.csv.gz")
 
 
 def collect(params: Params, entries: Mapping[str, Mapping[str, Any]]) -> SiteData:
@@ -161,7 +162,7 @@ def _committed(params: Params, known: set[str]) -> Iterator[Result]:
                 code_commit=str(published["code_commit"]),
                 scores_sha256="",
                 boards=published["boards"],
-                failures=_failures(path.with_suffix(".failures.csv")),
+                failures=_failures(*(path.with_suffix(end) for end in FAILURE_TABLES)),
             )
 
 
@@ -173,7 +174,8 @@ def _read_if_there(path: Path) -> Any:
     return read_json(path) if path.is_file() else None
 
 
-def _failures(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [{str(k): v for k, v in row.items()} for row in read_failures(path).to_dict("records")]
+def _failures(*paths: Path) -> list[dict[str, Any]]:
+    """Return the rows of the first table that is there."""
+    path = next((p for p in paths if p.is_file()), None)
+    rows = [] if path is None else read_failures(path).to_dict("records")
+    return [{str(k): v for k, v in row.items()} for row in rows]

@@ -11,7 +11,8 @@ import numpy as np
 
 from leaderboard.audit._library import cramers_v as audited_v
 from leaderboard.site import text
-from leaderboard.site.boards import BoardPage, Origin, build_origin, merge_folds
+from leaderboard.site.boards import BoardPage, merge_folds
+from leaderboard.site.origin import Origin, build_origin, committed_names
 from leaderboard.site.records import DatasetFacts, SiteData
 
 MAX_COLUMNS = 14
@@ -88,9 +89,12 @@ def build_dataset(data: SiteData, pages: Mapping[str, BoardPage], name: str) -> 
     doi = facts.record.citation.doi
     boards = tuple(page for page in pages.values() if page.dataset == name)
     has_results = bool(boards) or facts.validation is not None
+    committed = committed_names(data.standings[page.id] for page in boards)
     return DatasetPage(
         facts=facts,
-        origin=build_origin(facts.source, facts.suite, has_results=has_results),
+        origin=build_origin(
+            facts.source, facts.suite, has_results=has_results, committed=committed
+        ),
         cells=text.count(found.get("cells", facts.record.expected.cells)),
         genes=text.count(found.get("genes", facts.record.expected.genes)),
         promises=promises,

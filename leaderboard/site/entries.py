@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.site import text
-from leaderboard.site.boards import BoardPage, Origin, build_origin
+from leaderboard.site.boards import BoardPage
 from leaderboard.site.failures import MAX_UNITS, Failures, build_failures, of_board
+from leaderboard.site.origin import Origin, build_origin
 from leaderboard.site.records import EntryRecord, Result, SiteData
 from leaderboard.site.tables import MetricTable, Row
 from leaderboard.site.unsolved import NOTHING, EntryFailures, build_entry_failures
@@ -21,6 +22,11 @@ class BoardRow:
     page: BoardPage
     table: MetricTable
     row: Row
+
+    @property
+    def origin(self) -> Origin:
+        """Where the scores of this entry come from; others of the board may come from elsewhere."""
+        return build_origin(self.row.source, self.page.facts["suite"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leaderboard.site import text
-from leaderboard.site.boards import BoardPage, Origin, build_origin
+from leaderboard.site.boards import BoardPage
 from leaderboard.site.entries import EntryPage
+from leaderboard.site.origin import Origin, build_origin
 from leaderboard.site.records import SiteData
 from leaderboard.site.scale import Numbers
 from leaderboard.spec import Board
@@ -81,7 +82,7 @@ def _line(data: SiteData, boards: Mapping[str, BoardPage], board: Board) -> Fron
         title=text.held_out(board.split_key),
         dataset=board.dataset,
         dataset_title=dataset.record.title,
-        origin=build_origin(dataset.source, dataset.suite),
+        origin=page.origin if page else build_origin(dataset.source, dataset.suite),
         page=page,
         inflation=_inflation(data, page),
         twin=page.twin if page else "",

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leaderboard.site import text
-from leaderboard.site.boards import BoardPage, Origin, build_origin
+from leaderboard.site.boards import BoardPage
+from leaderboard.site.origin import Origin, build_origin
 from leaderboard.site.records import SiteData
 from leaderboard.site.trust import Trust
 from leaderboard.spec import Board
@@ -95,7 +96,7 @@ def _line(data: SiteData, pages: Mapping[str, BoardPage], board: Board) -> Overv
         dataset=board.dataset,
         title=text.held_out(board.split_key),
         page=page,
-        origin=build_origin(dataset.source, dataset.suite),
+        origin=page.origin if page else build_origin(dataset.source, dataset.suite),
         units=units,
         cells=tuple(known.get(metric) for metric in data.tasks[board.task].ranked),
     )

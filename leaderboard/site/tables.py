@@ -63,6 +63,8 @@ class Row:
     coverage: str
     tier: str
     verification: str
+    source: str
+    """Whether its scores were ``recomputed`` by this build or come from ``committed`` results."""
     unit_se: str
     """Standard error between units; blank without an interval."""
     seed_sd: str
@@ -216,6 +218,7 @@ def _row(
         coverage=text.percent(cell["coverage"]),
         tier=row["tier"],
         verification=row["verification"],
+        source=row["source"],
         unit_se="" if cell.get("unit_se") is None else text.number(cell["unit_se"]),
         seed_sd="" if cell.get("seed_sd") is None else text.number(cell["seed_sd"]),
         drawing=draw(axis, cell) if axis and has_value else None,

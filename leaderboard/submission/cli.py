@@ -119,7 +119,7 @@ def boards(
 
 @_command
 def publish() -> None:
-    """Promote the real suites' score tables into leaderboard/results, with their provenance."""
+    """Promote score tables, of simulated data the full tier's, into leaderboard/results."""
     from leaderboard.submission.publish import publish as publish_results  # noqa: PLC0415
 
     for line in publish_results():

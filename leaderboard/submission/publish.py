@@ -1,9 +1,13 @@
-"""``heldout publish``: promote score tables of the real suites into ``leaderboard/results``."""
+"""``heldout publish``: promote score tables into ``leaderboard/results``.
+
+Of the real suites those of every entry, of the simulated one those of the full tier.
+"""
 
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from leaderboard.config import Params, read_board_lock, read_datasets, read_para
 from leaderboard.errors import PublishError
 from leaderboard.freeze import check_constants
 from leaderboard.inference.collect import CONTROLS, DATASET_FACTS
+from leaderboard.inference.committed import constants_digest
 from leaderboard.io import (
     read_json,
     read_parquet,
@@ -21,10 +26,11 @@ from leaderboard.io import (
     sha256_file,
     sha256_folder,
     write_json,
+    write_packed,
     write_text,
 )
 from leaderboard.spec import Board
-from leaderboard.submission.entry import Entry, boards_of, read_entries
+from leaderboard.submission.entry import SIMULATED, Entry, boards_of, read_entries
 
 SUITE = "public_small"
 PIPELINE = "data/real/dvc.yaml:collect"
@@ -44,14 +50,55 @@ def publish() -> list[str]:
     for name, entry in entries.items():
         if entry.tier == "full" and _has_full_scores(name):
             _check_up_to_date(f"{layout.ENTRIES}/{name}/dvc.yaml", "make full")
-    datasets = [d for d in read_datasets()[SUITE] if params.boards_of(d)]
-    records = {d: _records(d, params, entries) for d in datasets}
-    for dataset in datasets:
-        for name, record in records[dataset].items():
-            _write(name, entries[name], dataset, record)
-        facts = dataset_facts(dataset, params.release)
-        write_json(layout.RESULTS / dataset / DATASET_FACTS, facts)
-    return [f"{layout.RESULTS / dataset}: {', '.join(records[dataset])}" for dataset in datasets]
+    every = [
+        Results(suite=suite, dataset=dataset, params=params)
+        for suite in (SUITE, SIMULATED)
+        for dataset in read_datasets()[suite]
+        if params.boards_of(dataset)
+    ]
+    found = [(results, _records(results, entries)) for results in every]
+    return [_write_all(results, records, entries) for results, records in found if records]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The results of a dataset, to be published."""
+
+    suite: str
+    dataset: str
+    params: Params
+
+    def under(self, entry: Entry) -> str:
+        """Folder of what the entry wrote about the dataset."""
+        return layout.tier_of(self.suite, entry.tier)
+
+    def scores(self, name: str, entry: Entry) -> Path:
+        """Score table of an entry."""
+        return layout.scores(self.under(entry), self.dataset, name)
+
+    def boards(self, entry: Entry) -> list[Board]:
+        """Boards that an entry answers."""
+        return boards_of(entry, self.dataset, self.suite, self.params)
+
+    def is_due(self, name: str, entry: Entry) -> bool:
+        """Whether an entry's scores must be there: the full tier's only once they were made."""
+        if not self.boards(entry):
+            return False
+        if entry.tier == "full":
+            return self.scores(name, entry).is_file()
+        return self.suite != SIMULATED
+
+
+def _write_all(
+    results: Results, records: Mapping[str, Mapping[str, Any]], entries: Mapping[str, Entry]
+) -> str:
+    """Write all results of a dataset; return the line that says so."""
+    for name, record in records.items():
+        _write(results, name, entries[name], record)
+    if results.suite != SIMULATED:
+        facts = dataset_facts(results.dataset, results.params.release)
+        write_json(layout.RESULTS / results.dataset / DATASET_FACTS, facts)
+    return f"{layout.RESULTS / results.dataset}: {', '.join(records)}"
 
 
 def dataset_facts(dataset: str, release: str) -> dict[str, Any]:
@@ -71,29 +118,16 @@ def dataset_facts(dataset: str, release: str) -> dict[str, Any]:
     }
 
 
-def _records(
-    dataset: str, params: Params, entries: Mapping[str, Entry]
-) -> dict[str, dict[str, Any]]:
-    _check_constants(dataset, params.boards_of(dataset))
-    return {
-        name: _provenance(name, entry, dataset, params)
-        for name, entry in entries.items()
-        if boards_of(entry, dataset, SUITE, params)
-        and (entry.tier == "default" or _scores(name, entry, dataset).is_file())
-    }
-
-
-def _under(entry: Entry) -> str:
-    return layout.tier_of(SUITE, entry.tier)
-
-
-def _scores(name: str, entry: Entry, dataset: str) -> Path:
-    return layout.scores(_under(entry), dataset, name)
+def _records(results: Results, entries: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
+    due = {name: entry for name, entry in entries.items() if results.is_due(name, entry)}
+    if due:
+        _check_constants(results)
+    return {name: _provenance(results, name, entry) for name, entry in due.items()}
 
 
 def _has_full_scores(name: str) -> bool:
     """Return whether an entry of the full tier was ever run here; it need not be."""
-    return any((layout.DATA / "scores" / "full" / SUITE).glob(f"*/{name}.csv"))
+    return any((layout.DATA / "scores" / "full").glob(f"*/*/{name}.csv"))
 
 
 def _check_up_to_date(pipeline: str, remedy: str) -> None:
@@ -110,73 +144,104 @@ def _check_up_to_date(pipeline: str, remedy: str) -> None:
         raise PublishError(f"{pipeline} is not up to date ({names}, ...). Run `{remedy}`.")
 
 
-def _check_constants(dataset: str, boards: tuple[Board, ...]) -> None:
-    found, lock = read_json(layout.constants(SUITE, dataset)), read_board_lock(dataset)
-    for board in boards:
+def _check_constants(results: Results) -> None:
+    """Hold the recomputed constants against the frozen ones, which scores use."""
+    if results.suite == SIMULATED:
+        controls = f"{layout.ENTRIES}/{CONTROLS}/dvc.yaml:score-{results.dataset}"
+        _check_up_to_date(controls, "make leaderboard")
+    found = read_json(layout.constants(results.suite, results.dataset))
+    lock = read_board_lock(results.dataset)
+    for board in results.params.boards_of(results.dataset):
         check_constants(lock.get(board.id, {}), found.get(board.id, {}), board.id)
 
 
-def _provenance(name: str, entry: Entry, dataset: str, params: Params) -> dict[str, Any]:
-    """Return what ties an entry's scores to code, splits and predictions."""
-    boards = boards_of(entry, dataset, SUITE, params)
-    run = read_json(layout.run(_under(entry), dataset, name))
-    commit = str(run["tags"]["git_commit"])
+def _provenance(results: Results, name: str, entry: Entry) -> dict[str, Any]:
+    """Return what ties an entry's scores to code, splits, constants and predictions."""
+    record = read_json(layout.run(results.under(entry), results.dataset, name))
+    commit = str(record["tags"]["git_commit"])
     if commit.endswith("+") or commit == "unknown":
         raise PublishError(
-            f"{name} on {dataset}: predicted with uncommitted code ({commit}). Commit, then "
-            f"`dvc repro -f leaderboard/entries/{name}/dvc.yaml:predict-{dataset}` and publish."
+            f"{name} on {results.dataset}: predicted with uncommitted code ({commit}). Commit, "
+            f"then `dvc repro -f {layout.ENTRIES}/{name}/dvc.yaml:predict-{results.dataset}` and "
+            "publish."
         )
-    scores = _scores(name, entry, dataset)
-    expected, got = {b.id for b in boards}, set(read_scores(scores)["board"])
-    if expected != got:
-        raise PublishError(f"{scores}: expected the boards {sorted(expected)}, got {sorted(got)}.")
-    splits = read_json(layout.SPLITS_LOCK)[dataset]
     return {
         "schema": 1,
-        "release": params.release,
-        "dataset": dataset,
+        "release": results.params.release,
+        "dataset": results.dataset,
         "id": name,
-        "entry": read_json(layout.entry_facts(SUITE, dataset, name)),
+        "entry": read_json(layout.entry_facts(results.under(entry), results.dataset, name)),
         "tier": entry.tier,
         "verification": "reproduced",
         "code_commit": commit,
         "entry_sha256": sha256_file(layout.ENTRIES / name / "entry.yaml"),
-        "mlflow_run": run["mlflow_run"],
-        "boards": {
-            board.id: {
-                "split_sha256": splits[split_name(board)],
-                "predictions_sha256": _predictions(name, entry, board),
-                "scores_sha256": sha256_file(scores),
-                "folds": len(_folds(run, board)),
-            }
-            for board in boards
-        },
-        "run": run,
+        "failures_sha256": sha256_file(
+            layout.failures(results.under(entry), results.dataset, name)
+        ),
+        "mlflow_run": record["mlflow_run"],
+        "boards": _board_digests(results, name, entry, record),
+        "run": record,
     }
 
 
-def _predictions(name: str, entry: Entry, board: Board) -> str | dict[str, str]:
-    root = layout.predictions(_under(entry), board.dataset, name)
+def _board_digests(
+    results: Results, name: str, entry: Entry, record: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return by board the digests of all that its scores are made from.
+
+    Raises
+    ------
+    PublishError
+        If the score table is not of the boards that the entry answers.
+    """
+    scores, boards = results.scores(name, entry), results.boards(entry)
+    table = read_scores(scores)
+    expected, got = {b.id for b in boards}, set(table["board"])
+    if expected != got:
+        raise PublishError(f"{scores}: expected the boards {sorted(expected)}, got {sorted(got)}.")
+    splits = read_json(layout.SPLITS_LOCK)[results.dataset]
+    lock, metrics = read_board_lock(results.dataset), table.groupby("board")["metric"]
+    return {
+        board.id: {
+            "split_sha256": splits[split_name(board)],
+            "constants_sha256": constants_digest(lock[board.id], set(metrics.get_group(board.id))),
+            "predictions_sha256": _predictions(results, name, entry, board),
+            "scores_sha256": sha256_file(scores),
+            "folds": len(_folds(record, board)),
+        }
+        for board in boards
+    }
+
+
+def _predictions(results: Results, name: str, entry: Entry, board: Board) -> str | dict[str, str]:
+    root = layout.predictions(results.under(entry), board.dataset, name)
     if entry.kind != CONTROLS:
         return sha256_folder(root / board.id)
     folders = sorted(path for path in root.iterdir() if (path / board.id).is_dir())
     return {folder.name: sha256_folder(folder / board.id) for folder in folders}
 
 
-def _folds(run: Mapping[str, Any], board: Board) -> Mapping[str, Any]:
-    for folder, record in run["boards"].items():
+def _folds(record: Mapping[str, Any], board: Board) -> Mapping[str, Any]:
+    for folder, found in record["boards"].items():
         if Path(folder).name == board.id:
-            folds: Mapping[str, Any] = record["folds"]
+            folds: Mapping[str, Any] = found["folds"]
             return folds
-    raise PublishError(f"{run['entry']}: the run record holds no folds of {board.id}.")
+    raise PublishError(f"{record['entry']}: the run record holds no folds of {board.id}.")
 
 
-def _write(name: str, entry: Entry, dataset: str, record: Mapping[str, Any]) -> None:
-    target = layout.RESULTS / dataset
-    under = _under(entry)
-    sources = [_scores(name, entry, dataset), layout.failures(under, dataset, name)]
+def _write(results: Results, name: str, entry: Entry, record: Mapping[str, Any]) -> None:
+    """Write an entry's tables and record; tables of simulated data, which are long, compressed."""
+    target = layout.RESULTS / results.dataset
+    sources = [
+        results.scores(name, entry),
+        layout.failures(results.under(entry), results.dataset, name),
+    ]
     if entry.kind == CONTROLS:
-        sources.append(layout.constants(SUITE, dataset))
+        sources.append(layout.constants(results.suite, results.dataset))
     for source in sources:
-        write_text(target / source.name, source.read_text(encoding="utf-8"))
+        text = source.read_text(encoding="utf-8")
+        if results.suite == SIMULATED:
+            write_packed(target / f"{source.name}.gz", text)
+        else:
+            write_text(target / source.name, text)
     write_json(target / f"{name}.json", record)

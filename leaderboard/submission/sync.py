@@ -151,8 +151,10 @@ def check() -> None:
         )
 
 
-def check_resources(models: Mapping[str, Model]) -> None:
-    """Raise if a model declares an outside table that has no record, or one for simulated boards.
+def check_resources(models: Mapping[str, Model], entries: Mapping[str, Entry]) -> None:
+    """Raise if a model's outside table has no record, or the default run would need it.
+
+    The suite of simulated boards is computed without a network, but for entries of the full tier.
 
     Raises
     ------
@@ -168,10 +170,12 @@ def check_resources(models: Mapping[str, Model]) -> None:
                 f"{where} names {unknown}, which {layout.RESOURCES} has no record of. "
                 f"Known: {', '.join(known) or 'none'}. Correct the name or add a record."
             )
-        if model.resources and SIMULATED in model.suites:
+        users = [e for e in entries if name in entries[e].models() and entries[e].tier != "full"]
+        if users and model.resources and SIMULATED in model.suites:
             raise ResourceError(
-                f"{where} names {list(model.resources)}, but the suite {SIMULATED!r} is computed "
-                f"without a network. Expected `suites` without it, got {list(model.suites)}."
+                f"{where} names {list(model.resources)}, but the default run computes the suite "
+                f"{SIMULATED!r} without a network, with the entries {users}. Expected `suites` "
+                f"without it or entries of tier full alone, got {list(model.suites)}."
             )
 
 
@@ -183,7 +187,7 @@ def _out_of_date() -> list[tuple[str, Path, str]]:
             f"params.yaml: `boards` has no key for {lacking}. Add `{lacking[0]}: []` or its boards."
         )
     check_skips(entries)
-    check_resources({m: MODELS[m] for entry in entries.values() for m in entry.models()})
+    check_resources({m: MODELS[m] for entry in entries.values() for m in entry.models()}, entries)
     stale = []
     for name, entry in entries.items():
         path, text = layout.ENTRIES / name / "dvc.yaml", pipeline(name, entry, params)
