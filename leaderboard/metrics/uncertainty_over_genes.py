@@ -10,8 +10,8 @@ from leaderboard.spec import Metric, PerturbationUnit
 
 MIN_GENES = 10
 """Three are used up by what is held fixed; a correlation of the rest wants some more."""
-NOTHING = 1e-9
-"""A share of the variance of untied ranks this small is the rounding of their regression."""
+NOTHING = 1e-4
+"""Ranks of which less than this share of variance remains differ by what rounding does to ties."""
 
 
 def uncertainty_over_genes(case: PerturbationUnit) -> float:
@@ -41,7 +41,7 @@ def uncertainty_over_genes(case: PerturbationUnit) -> float:
 def _rest(
     values: Float[np.ndarray, " tested"], design: Float[np.ndarray, "tested known"]
 ) -> Float[np.ndarray, " tested"]:
-    """Return what least squares on ``design`` leave of the ranks; exact zeros if nothing."""
+    """Return what least squares on ``design`` leave of the ranks; zeros if next to nothing."""
     rank = rankdata(values)
     rest: Float[np.ndarray, " tested"] = rank - design @ np.linalg.lstsq(design, rank)[0]
     # n^3 / 12 is the sum of squares of ranks without ties.
