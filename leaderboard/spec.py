@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -251,6 +251,16 @@ class PerturbationUnit:
     """Squared standard error of ``singles``."""
     cells: Any = None
     """What metrics of predicted cells need (``metrics._cells.CellSample``); None if none given."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PerturbationBoard:
+    """All perturbations of a board, for metrics that ask which of them an entry gets wrong."""
+
+    units: tuple[PerturbationUnit, ...]
+    """One a perturbation and context; those of contexts with enough control cells."""
+    block: Int[np.ndarray, " units"]
+    """Number of the fold and context of each: units compare only where it is the same."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

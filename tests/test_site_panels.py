@@ -110,6 +110,10 @@ def test_a_pooled_metric_says_over_what_it_is_pooled() -> None:
     table = build_also(standings, {"rare_recall": words}, ["rare_recall"])
     assert table is not None
     assert table.columns[0].note == "found among all rare cells of all units"
+    whole = replace(words, is_pooled=False, is_whole=True)
+    table = build_also(standings, {"rare_recall": whole}, ["rare_recall"])
+    assert table is not None
+    assert table.columns[0].note == "one value for the whole board"
 
 
 def test_controls_and_adversaries_are_never_among_the_entries(page: BoardPage) -> None:

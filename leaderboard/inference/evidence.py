@@ -9,6 +9,7 @@ import pandas as pd
 
 from leaderboard.audit._entries import Status
 from leaderboard.io import FAILURE_COLUMNS
+from leaderboard.metrics import METRICS
 from leaderboard.spec import Board
 from leaderboard.tasks import TASKS
 
@@ -64,8 +65,9 @@ class BoardEvidence:
 
     @cached_property
     def ranking_rows(self) -> dict[str, pd.DataFrame]:
-        """Score rows of ranking units by metric."""
-        rows = self.scores[self.scores["unit"].isin(self.ranking_units)]
+        """Score rows of ranking units by metric; of a whole board where a metric has none."""
+        is_whole = self.scores["metric"].isin([m.name for m in METRICS.values() if m.is_whole])
+        rows = self.scores[is_whole | self.scores["unit"].isin(self.ranking_units)]
         return {str(metric): found for metric, found in rows.groupby("metric", sort=False)}
 
     @cached_property

@@ -65,6 +65,7 @@ def _metric(name: str) -> MetricText:
         citation=metric.citation,
         is_ranked=metric.is_ranked,
         is_pooled=metric.is_pooled,
+        is_whole=metric.is_whole,
     )
 
 

@@ -11,6 +11,7 @@ from leaderboard.site.tables import why_missing
 
 POOLED = {"rare_recall": "found among all rare cells of all units"}
 POOLED_NOTE = "a ratio over all units together, not a mean over units"
+WHOLE_NOTE = "one value for the whole board"
 OWN_GROUPS = (("model", "Models"), ("baseline", "Simple baselines"))
 CONTROL_GROUPS = ((False, "Controls that test the scale"), (True, "Adversaries"))
 
@@ -116,12 +117,13 @@ def _is_asked(row: Mapping[str, Any], metric: MetricText) -> bool:
 
 def _column(name: str, metric: Mapping[str, Any], words: MetricText) -> Column:
     pooled = POOLED.get(name, POOLED_NOTE) if words.is_pooled else ""
+    whole = WHOLE_NOTE if words.is_whole else ""
     has_value = metric["ceiling_kind"] != NO_CEILING
     return Column(
         name=name,
         label=metric["label"],
         scale=scale_of(metric),
-        note="; ".join(filter(None, (metric["display_note"], pooled))),
+        note="; ".join(filter(None, (metric["display_note"], pooled, whole))),
         citation=words.citation,
         doubt=metric["reason"] if has_value and not metric["trusted"] else "",
     )

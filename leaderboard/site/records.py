@@ -105,6 +105,8 @@ class MetricText:
     """Whether it may rank where a board trusts it; else it is shown beside those that do."""
     is_pooled: bool = False
     """Whether its mean is a ratio over all units together, not a mean over units."""
+    is_whole: bool = False
+    """Whether it has one value for the whole board, and none by unit."""
 
 
 @dataclass(frozen=True, kw_only=True)

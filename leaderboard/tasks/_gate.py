@@ -33,6 +33,7 @@ MIN_WIN_RATE = 0.8
 TRUTH_ROLES = ("test", "control_truth")
 SIMPLE = ["control", "training"]
 DEALT = "cells, not groups, were held out"
+NO_LIMIT = "how much an entry can know of its errors depends on these errors"
 
 
 def freeze(
@@ -52,17 +53,21 @@ def freeze(
     if board.is_random:
         return {**common, "metrics": {m.name: _untrusted(m, DEALT) for m in metrics}}
     r, gate = _sorted_units(folds)
+    by_unit = [m for m in metrics if not m.is_whole]
     scores = [
         row
         for fold in folds
-        for row in _scores(fold, _only(_scored(fold), gate["responders"]), metrics)
+        for row in _scores(fold, _only(_scored(fold), gate["responders"]), by_unit)
     ]
     table = pd.DataFrame(scores, columns=["metric", "unit", "split", "predictor", "value"])
+    found = {m.name: _constants(m, table[table["metric"] == m.name]) for m in by_unit}
     return {
         **common,
         **gate,
         "reliability": {str(unit): float(value) for unit, value in r.items()},
-        "metrics": {m.name: _constants(m, table[table["metric"] == m.name]) for m in metrics},
+        "metrics": {
+            m.name: _untrusted(m, NO_LIMIT) if m.is_whole else found[m.name] for m in metrics
+        },
     }
 
 

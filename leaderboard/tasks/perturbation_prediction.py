@@ -11,19 +11,21 @@ from leaderboard.errors import TableError
 from leaderboard.profiles import size_factors
 from leaderboard.spec import (
     CONTROL,
+    WHOLE,
     Answer,
     Board,
     Case,
     CellSampler,
     Evidence,
     Observation,
+    PerturbationBoard,
     PerturbationUnit,
     PerturbPredictor,
     RunContext,
     Task,
 )
 from leaderboard.tasks._answers import check_cells, check_prediction, predicted_profiles
-from leaderboard.tasks._direction import direction_rows
+from leaderboard.tasks._direction import POOLED, direction_rows
 from leaderboard.tasks._gate import freeze
 from leaderboard.tasks._ids import opaque_ids
 from leaderboard.tasks._moments import MIN_CONTROLS, Moments, moments_of
@@ -144,29 +146,56 @@ def _extra(item: Evidence, moments: Moments) -> dict[Key, dict[str, Any]]:
 def _observe(
     evidence: Sequence[Evidence], _board: Board, _constants: Mapping[str, Any]
 ) -> list[Observation]:
-    """Return one observation a unit; its parts are its perturbations and contexts."""
-    observations = []
-    for item in evidence:
-        moments, predicted = _read(item)
-        extra = _extra(item, moments)
-        for unit, rows in moments.units().items():
-            enough = [row for row in rows if moments.has_enough_controls(row)]
-            contexts = sorted({str(c) for c in moments.context[rows]})
-            reason = "; ".join(
-                f"{moments.n_controls(c)} control cells in {c}, {MIN_CONTROLS} needed"
-                for c in contexts
-            )
-            observations.append(
-                Observation(
-                    fold=item.fold,
-                    seed=item.seed,
-                    unit=unit,
-                    n=int(moments.n[rows].sum()),
-                    parts=unit_parts(moments, predicted, enough or rows, extra=extra),
-                    undefined="" if enough else reason,
-                )
-            )
-    return observations
+    """Return one observation a unit, its parts its perturbations and contexts, and one of all."""
+    found = [pair for item in evidence for pair in _units(item)]
+    return [*(observation for observation, _ in found), _whole(found)]
+
+
+def _units(item: Evidence) -> Iterator[tuple[Observation, list[str]]]:
+    """Yield the units of a fold, each with the contexts of its parts."""
+    moments, predicted = _read(item)
+    extra = _extra(item, moments)
+    for unit, rows in moments.units().items():
+        enough = [row for row in rows if moments.has_enough_controls(row)]
+        contexts = sorted({str(c) for c in moments.context[rows]})
+        reason = "; ".join(
+            f"{moments.n_controls(c)} control cells in {c}, {MIN_CONTROLS} needed" for c in contexts
+        )
+        observation = Observation(
+            fold=item.fold,
+            seed=item.seed,
+            unit=unit,
+            n=int(moments.n[rows].sum()),
+            parts=unit_parts(moments, predicted, enough or rows, extra=extra),
+            undefined="" if enough else reason,
+        )
+        yield observation, [str(c) for c in moments.context[enough or rows]]
+
+
+def _whole(found: Sequence[tuple[Observation, list[str]]]) -> Observation:
+    """Return all units as one, for metrics that ask which of them an entry gets wrong."""
+    units = [observation for observation, _ in found]
+    parts = [
+        (part, (str(observation.fold), context))
+        for observation, contexts in found
+        if not observation.undefined
+        for part, context in zip(observation.parts, contexts, strict=True)
+    ]
+    places = sorted({place for _, place in parts})
+    board = PerturbationBoard(
+        units=tuple(part for part, _ in parts),
+        block=np.array([places.index(place) for _, place in parts], dtype=np.int64),
+    )
+    folds = {observation.fold for observation in units}
+    return Observation(
+        fold=folds.pop() if len(folds) == 1 else POOLED,
+        seed=units[0].seed,
+        unit=WHOLE,
+        n=sum(observation.n for observation in units),
+        parts=(board,),
+        undefined="" if parts else "; ".join(sorted({u.undefined for u in units})),
+        is_whole=True,
+    )
 
 
 def _failures(

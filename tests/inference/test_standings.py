@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -16,7 +17,9 @@ from tests.inference._boards import (
     RANDOM,
     around,
     cells_of,
+    constants,
     evidence,
+    screen_evidence,
     usual,
 )
 
@@ -129,6 +132,32 @@ def test_a_board_with_one_entry_has_a_standing() -> None:
     standings = build_standings(evidence({"model": around(0.8, 4)}), None)
     cell = cells_of(standings)["model"]
     assert (cell["rank_low"], cell["rank_high"], cell["verdict"]) == (1, 1, "not judged")
+
+
+@pytest.mark.parametrize("responders", [[], ["u0", "u1", "u2"]])
+def test_what_has_one_value_a_board_is_shown_whoever_responds(responders: list[str]) -> None:
+    """The gate sorts perturbations; the unit of all of them is none that it could leave out."""
+    name = "uncertainty_over_perturbations"
+    item = screen_evidence(responders)
+    whole = item.scores[item.scores["unit"] == "u0"].assign(metric=name, unit="all", value=0.4)
+    frozen = {"pds": item.constants["metrics"]["pds"], name: constants(trusted=False, reason="no")}
+    standings = build_standings(
+        BoardEvidence(
+            **{
+                **vars(item),
+                "scores": pd.concat([item.scores, whole]),
+                "constants": {**item.constants, "metrics": frozen},
+            }
+        ),
+        None,
+    )
+    assert standings["metrics"][name]["units"] == ["all"]
+    assert standings["metrics"]["pds"]["units"] == responders
+    for cell in cells_of(standings, name).values():
+        assert (cell["value"], cell["n"], cell["coverage"]) == (pytest.approx(0.4), 1, 1.0)
+        assert (cell["low"], cell["high"], cell["rank_low"]) == (None, None, None)
+    for cell in cells_of(standings, "pds").values():
+        assert set(cell.get("units", {})) == set(responders)
 
 
 def test_standings_are_plain_values_that_can_be_written(tmp_path: Any) -> None:

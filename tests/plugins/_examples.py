@@ -17,6 +17,7 @@ from leaderboard.spec import (
     IntegrationUnit,
     Metric,
     ModalityUnit,
+    PerturbationBoard,
     PerturbationUnit,
     RegulatorUnit,
 )
@@ -136,6 +137,45 @@ def perturbation_unit(seed: int, how: Variant = OWN) -> PerturbationUnit:
     return replace(unit, other_truths=others, **{n: getattr(unit, n)[order] for n in PROFILES})
 
 
+def stated_unit(seed: int, how: Variant = OWN) -> PerturbationUnit:
+    """Means that miss by more in some genes; the truth states these errors, a wrong entry others'.
+
+    An entry of its own knows half: every second gene has its error, the others one for all.
+    """
+    rng = np.random.default_rng([seed, 1])
+    unit = perturbation_unit(seed)
+    size = rng.lognormal(-2.0, 1.0, GENES)
+    said = {"own": np.where(np.arange(GENES) % 2, size, np.median(size)), "truth": size}
+    wrong = np.random.default_rng([seed, how.seed]).permutation(size)
+    unit = replace(
+        unit,
+        predicted=unit.truth + size * rng.choice([-1.0, 1.0], GENES),
+        predicted_error=said.get(how.answer, wrong) ** 2,
+    )
+    if how.order is None:
+        return unit
+    order = np.random.default_rng(how.order).permutation(GENES)
+    return replace(unit, **{name: getattr(unit, name)[order] for name in PROFILES})
+
+
+def perturbation_board(seed: int, how: Variant = OWN) -> PerturbationBoard:
+    """Two folds of eight perturbations, missed by different amounts; statements as above."""
+    rng = np.random.default_rng([seed, 2])
+    size = rng.lognormal(-1.0, 1.0, 16)
+    said = {"own": np.where(np.arange(16) % 2, size, np.median(size)), "truth": size}
+    wrong = np.random.default_rng([seed, how.seed]).permutation(size)
+    units = []
+    for number, (missed, stated) in enumerate(zip(size, said.get(how.answer, wrong), strict=True)):
+        unit = perturbation_unit(seed + 100 * number, how)
+        error = np.full(GENES, stated**2)
+        units.append(replace(unit, predicted=unit.truth + missed, predicted_error=error))
+    block = np.repeat([0, 1], 8)
+    if how.order is not None:
+        order = np.random.default_rng(how.order).permutation(16)
+        units, block = [units[k] for k in order], block[order]
+    return PerturbationBoard(units=tuple(units), block=block)
+
+
 def modality_unit(seed: int, how: Variant = OWN) -> ModalityUnit:
     """60 cells of two common types and a rare one, with 8 proteins that tell them apart."""
     rng = np.random.default_rng(seed)
@@ -211,7 +251,7 @@ def unit_of_cells(seed: int, how: Variant = OWN) -> PerturbationUnit:
 
 def needs_cells(metric: Metric) -> bool:
     """Whether a metric of perturbations looks at predicted cells."""
-    if "perturbation_prediction" not in metric.tasks:
+    if "perturbation_prediction" not in metric.tasks or metric.is_whole:
         return False
     try:
         metric.compute(perturbation_unit(0))
@@ -234,6 +274,11 @@ def gene_property_unit(seed: int, how: Variant = OWN) -> GenePropertyUnit:
     return GenePropertyUnit(score=score[order], has_property=has[order], family=family[order])
 
 
+STATED: dict[str, Callable[[int, Variant], Any]] = {
+    "uncertainty_over_genes": stated_unit,
+    "uncertainty_over_perturbations": perturbation_board,
+}
+"""By metric, its own examples: what is true, half right or wrong is what an entry states."""
 UNITS: dict[str, Callable[[int, Variant], Any]] = {
     "batch_integration": integration_unit,
     "cell_type_annotation": annotation_unit,
@@ -246,6 +291,8 @@ UNITS: dict[str, Callable[[int, Variant], Any]] = {
 
 def units_of(metric: Metric, n: int, how: Variant = OWN) -> list[Any]:
     """Fresh units of every task of a metric."""
+    if metric.name in STATED:
+        return [STATED[metric.name](seed, how) for seed in range(n)]
     missing = set(metric.tasks) - set(UNITS)
     assert not missing, f"add an example unit of {missing} to UNITS in tests/plugins/_examples.py"
     if needs_cells(metric):

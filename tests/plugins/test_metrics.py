@@ -200,6 +200,8 @@ UNDEFINED: dict[str, Any] = {
     "de_overlap": lambda u: replace(u, predicted_variance=None),
     "interval_gap": lambda u: replace(u, predicted_error=None),
     "crps": lambda u: replace(u, predicted_error=None),
+    "uncertainty_over_genes": lambda u: replace(u, predicted_error=None),
+    "uncertainty_over_perturbations": lambda u: replace(u, block=np.arange(len(u.units))),
     "pearson_per_protein": without_differences,
     "pearson_per_cell": without_differences,
     "property_auroc": lambda u: replace(u, has_property=u.has_property | True),

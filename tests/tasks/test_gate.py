@@ -71,6 +71,15 @@ def test_every_metric_of_the_task_has_constants_that_are_numbers_and_a_reason_if
         assert constants["trusted"] != bool(constants["reason"])
 
 
+def test_a_metric_of_the_whole_board_has_its_floor_and_no_ceiling(frozen: Frozen) -> None:
+    whole = [m for m in metrics_of("perturbation_prediction") if m.is_whole]
+    assert [m.name for m in whole] == ["uncertainty_over_perturbations"]
+    for metric in whole:
+        found = frozen["metrics"][metric.name]
+        assert (found["floor"], found["ceiling_kind"], found["trusted"]) == (0.0, "none", False)
+        assert "depends on these errors" in found["reason"]
+
+
 @pytest.mark.parametrize("name", RANKED)
 def test_floors_and_ceilings_of_ranked_metrics_are_on_their_sides(
     frozen: Frozen, name: str

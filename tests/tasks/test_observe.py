@@ -25,20 +25,38 @@ def test_a_unit_is_observed_once_with_a_part_a_context(
     screen_case: Case, screen_board: Board
 ) -> None:
     evidence = evidence_of(screen_case, truth_as_prediction(screen_case))
-    observations = PERTURBATION.observe([evidence], screen_board, {})
+    *observations, whole = PERTURBATION.observe([evidence], screen_board, {})
     tested = screen_case.truth[screen_case.truth["role"] == "test"]
     assert [o.unit for o in observations] == sorted(tested["unit"].unique())
     for observation in observations:
         assert len(observation.parts) == 2
         assert observation.n == (tested["unit"] == observation.unit).sum() == 24
         assert observation.undefined == ""
+    assert (whole.unit, whole.is_whole, whole.undefined) == ("all", True, "")
+    assert whole.n == len(tested)
+    (board,) = whole.parts
+    assert board.units == tuple(part for o in observations for part in o.parts)
+    assert board.block.tolist() == [0, 1] * len(observations), "perturbations of one context meet"
+
+
+def test_folds_and_contexts_are_blocks_of_the_whole_board(
+    screen_case: Case, screen_board: Board
+) -> None:
+    evidence = evidence_of(screen_case, truth_as_prediction(screen_case))
+    folds = [replace(evidence, fold=fold) for fold in (0, 1)]
+    *observations, whole = PERTURBATION.observe(folds, screen_board, {})
+    assert whole.fold == -1
+    (board,) = whole.parts
+    half = len(observations) // 2
+    assert board.block.tolist() == [0, 1] * half + [2, 3] * half
+    assert PERTURBATION.observe(folds[1:], screen_board, {})[-1].fold == 1
 
 
 def test_the_true_shift_scores_perfectly_on_every_unit(
     screen_case: Case, screen_board: Board
 ) -> None:
     evidence = evidence_of(screen_case, truth_as_prediction(screen_case))
-    for observation in PERTURBATION.observe([evidence], screen_board, {}):
+    for observation in PERTURBATION.observe([evidence], screen_board, {})[:-1]:
         values = {
             v.metric: v.value
             for v in score_unit(observation, [METRICS["pds"], METRICS["pearson_delta"]])
@@ -59,9 +77,14 @@ def test_below_a_hundred_control_cells_control_based_metrics_are_undefined(
     evidence = evidence_of(case, truth_as_prediction(case))
     metrics = [m for m in METRICS.values() if screen_board.task in m.tasks and m.needs_control]
     assert {m.name for m in metrics} >= {"nwmse", "pds", "pearson_delta"}
-    for observation in PERTURBATION.observe([evidence], screen_board, {}):
-        values = {v.metric: v for v in score_unit(observation, metrics)}
-        assert (values["nwmse"].status == "ok") == is_defined
+    *observations, whole = PERTURBATION.observe([evidence], screen_board, {})
+    assert len(whole.parts[0].units) == (2 * len(observations) if is_defined else 0)
+    for observation in (*observations, whole):
+        asked = [m for m in metrics if m.is_whole == observation.is_whole]
+        values = {v.metric: v for v in score_unit(observation, asked)}
+        assert len(values) > 0
+        if "nwmse" in values:
+            assert (values["nwmse"].status == "ok") == is_defined
         for value in values.values():
             lacks = f"{n_controls} control cells in k1, 100 needed" in value.reason
             assert lacks != is_defined
@@ -78,9 +101,11 @@ def test_a_context_with_few_controls_is_left_out_of_its_units(
     adata = screen[~is_control | (np.cumsum(is_control) <= 40)].copy()
     case = build_case(adata, draw(adata.obs, screen_board, rule)[0], screen_board, 0, "test")
     evidence = evidence_of(case, truth_as_prediction(case))
-    for observation in PERTURBATION.observe([evidence], screen_board, {}):
+    *observations, whole = PERTURBATION.observe([evidence], screen_board, {})
+    for observation in observations:
         assert len(observation.parts) == 1
         assert observation.undefined == ""
+    assert whole.parts[0].block.tolist() == [0] * len(observations)
 
 
 def test_the_top_genes_of_the_failure_table_are_those_that_move_most(
@@ -118,7 +143,7 @@ def test_what_an_entry_gives_beyond_the_mean_reaches_the_unit_it_is_about(
     marker = object()
     evidence = replace(evidence_of(screen_case, both), samples={key: marker})
     found = {}
-    for observation in PERTURBATION.observe([evidence], screen_board, {}):
+    for observation in PERTURBATION.observe([evidence], screen_board, {})[:-1]:
         contexts = ("k1", "k2")
         for context, part in zip(contexts, observation.parts, strict=True):
             found[observation.unit, context] = part
