@@ -3,7 +3,6 @@
 ``CELL_GEARS_PYTHON`` names its interpreter; ``tests.bench_gears`` says how to make one.
 """
 
-import importlib.util
 import json
 import subprocess
 from pathlib import Path
@@ -26,10 +25,7 @@ PUBLISHED = (
 @pytest.fixture(scope="module")
 def found() -> dict[str, dict[str, float]]:
     python = bench_gears.default_python()
-    lacking = bench_gears.missing(python)
-    if importlib.util.find_spec("leaderboard.models._gears_fit") is None:
-        lacking.append("leaderboard.models._gears_fit")
-    if lacking:
+    if lacking := bench_gears.missing(python):
         pytest.skip(f"{python} has no {', '.join(lacking)}")
     done = subprocess.run(
         [python, "-m", "tests.gears_oracle"],
