@@ -150,12 +150,12 @@ def _epoch(row: dict[str, Any]) -> float:
     return float(min(row["train"]) + min(row["evaluation"]))
 
 
-def compare(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def compare(screen: gears_screen.Screen, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Run all sides by turns and return a record of each."""
     sides = [UPSTREAM, *OURS]
     records: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as folder:
-        gears_screen.write(gears_screen.simulate(0), Path(folder))
+        gears_screen.write(screen, Path(folder))
         for _ in range(options.rounds):
             for side in sides:
                 python = options.python if side == UPSTREAM else sys.executable
@@ -182,7 +182,9 @@ def main() -> None:
     if lacking := missing(options.python):
         sys.stdout.write(SKIPPED.format(python=options.python, missing=", ".join(lacking)))
         return
-    sys.stdout.write("\n".join(table(compare(options))) + "\n")
+    screen = gears_screen.simulate(0)
+    sys.stdout.write("\n".join(table(compare(screen, options))) + "\n")
+    sys.stdout.write(f"no change: validation MSE {gears_screen.unchanged_error(screen):.4f}\n")
 
 
 if __name__ == "__main__":

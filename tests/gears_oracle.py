@@ -78,7 +78,11 @@ def differences(setting: Setting) -> dict[str, float]:
     schedule = Schedule(learning_rate=RATE, weight_decay=DECAY)
     run = gears_ours.training(screen, ours, mended, schedule, paired)
     batch = _batch(screen, rows, paired, setting)
-    found = {"prediction": _apart(_our_output(run, batch), _their_output(theirs, batch, screen))}
+    said, exact = _their_output(theirs, batch, screen), _exact_output(theirs, batch, screen)
+    found = {
+        "prediction": _apart(_our_output(run, batch), said),
+        "prediction, their rounding": _apart(said, exact),
+    }
     return found | _stepped(run, theirs, batch, screen)
 
 
@@ -200,9 +204,17 @@ def _gradients(model: Any) -> dict[str, Any]:
 def _exact_gradients(theirs: Any, batch: Batch, screen: Screen) -> dict[str, Any]:
     """Return their gradients computed in double precision."""
     model = copy.deepcopy(theirs).double()
-    twice = replace(batch, start=batch.start.double(), truth=batch.truth.double())
-    _their_loss(model, twice, screen).backward()
+    _their_loss(model, _double(batch), screen).backward()
     return _gradients(model)
+
+
+def _exact_output(theirs: Any, batch: Batch, screen: Screen) -> list[Any]:
+    """Return their output computed in double precision."""
+    return _their_output(copy.deepcopy(theirs).double(), _double(batch), screen)
+
+
+def _double(batch: Batch) -> Batch:
+    return replace(batch, start=batch.start.double(), truth=batch.truth.double())
 
 
 def _surely_moved(theirs: Any, exact: Mapping[str, Any], rounding: float) -> dict[str, np.ndarray]:

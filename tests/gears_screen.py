@@ -65,7 +65,10 @@ class Screen:
 
 
 def simulate(seed: int, size: Size | None = None) -> Screen:
-    """Draw a screen whose genes vary in modules; a target moves a tenth of the genes."""
+    """Draw a screen whose genes vary in modules.
+
+    A target moves a tenth of the genes, and all targets another tenth alike: what can be learnt.
+    """
     size = size or Size()
     rng = np.random.default_rng(seed)
     genes = [f"G{g:04d}" for g in range(size.n_genes)]
@@ -115,6 +118,14 @@ def read(folder: Path) -> Screen:
         )  # fmt: skip
 
 
+def unchanged_error(screen: Screen) -> float:
+    """Return the mean squared error of the control mean as the mean of validation conditions."""
+    condition = np.asarray(screen.condition)
+    start = screen.log_counts[condition == CONTROL].mean(axis=0)
+    means = [screen.log_counts[condition == name].mean(axis=0) for name in screen.conditions("val")]
+    return float(np.mean([np.square(mean - start).mean() for mean in means]))
+
+
 def coexpression_graph(values: Float[np.ndarray, "cells genes"]) -> Graph:
     """Join a gene to the genes of the largest absolute correlation, itself among them."""
     return _nearest(np.abs(np.corrcoef(values.T)), MIN_CORRELATION)
@@ -143,17 +154,22 @@ def _cells(
     n_modules = -(-size.n_genes // MODULE_SIZE)
     module = np.arange(size.n_genes) // MODULE_SIZE
     base = rng.normal(0.5, 0.7, size.n_genes)
+    common = _shift(rng, size.n_genes)
     counts, condition = [], []
     for name in names:
         n = size.n_controls if name == CONTROL else size.n_cells
-        is_moved = (rng.random(size.n_genes) < 0.1) & (name != CONTROL)
-        shift = rng.normal(0.0, 0.8, size.n_genes) * is_moved
+        shift = (common + _shift(rng, size.n_genes)) * (name != CONTROL)
         state = rng.normal(0.0, 0.9, (n, n_modules))[:, module]
         counts.append(rng.poisson(np.exp(base + shift + state)))
         condition += [name] * n
     values = np.vstack(counts).astype(np.float32)
     total = values.sum(axis=1, keepdims=True)
     return sp.csr_matrix(np.log1p(values / total * np.median(total))), condition
+
+
+def _shift(rng: np.random.Generator, n_genes: int) -> Float[np.ndarray, " genes"]:
+    moved: Float[np.ndarray, " genes"] = rng.normal(0.0, 0.8, n_genes) * (rng.random(n_genes) < 0.1)
+    return moved
 
 
 def _parts(rng: np.random.Generator, names: Sequence[str]) -> dict[str, str]:
