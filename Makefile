@@ -25,11 +25,12 @@ full: $(INSTALLED) ## Entries of the full tier on all suites, simulated ones too
 	$(VENV)/bin/python -m pip install --quiet --editable '.[scvi]'
 	dvc repro $(FULL:%=%dvc.yaml)
 
-bench: $(INSTALLED) ## Scores beside cell-eval2's and scib-metrics', inference, the audit of a million cells.
+bench: $(INSTALLED) ## Scores beside cell-eval2's and scib-metrics', inference, the audit of a million cells, GEARS.
 	python -m tests.bench
 	python -m tests.bench_integration
 	python -m tests.bench_inference
 	python -m tests.bench_audit
+	python -m tests.bench_gears
 
 calibration: $(INSTALLED) ## How often intervals, rank sets and verdicts are right on simulated boards (minutes).
 	python -m tests.calibration
