@@ -11,6 +11,7 @@ from leaderboard.gene_sets import read_gmt
 from leaderboard.models._coexpression import gene_embedding
 from leaderboard.models._gears_graph import MIN_JACCARD, nearest_edges, shared_sets_edges
 from leaderboard.models._go import FILE, RESOURCE, targets_of
+from leaderboard.models._inputs import role_is
 from leaderboard.models._resources import resource_file
 from leaderboard.spec import RunContext
 
@@ -54,7 +55,7 @@ def perturbation_nodes(
     measured = set(inputs.var_names.astype(str)) if graph != "none" else set()
     without = [gene for gene in targets if gene not in go.number]
     joined = [gene for gene in without if gene in measured]
-    trained = targets_of(inputs, queries.iloc[:0])
+    trained = targets_of(inputs[role_is(inputs, "train")], queries.iloc[:0])
     alone = [gene for gene in without if gene not in measured and gene in trained]
     number = dict(go.number)
     for gene in [*joined, *alone]:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from leaderboard.errors import PredictionError
 from leaderboard.models._gears_nodes import Nodes, perturbation_nodes
 from leaderboard.models._go import RESOURCE
 from leaderboard.models._inputs import (
     control_profiles,
-    fitted,
     log_counts,
     perturbation_prediction,
     role_is,
@@ -114,7 +114,7 @@ class GearsModel:
             direction=self.repaired and self.direction,
             variance=self.repaired,
         )
-        shown = values[role_is(inputs, "train", "control_input")].astype(np.float32)
+        shown = values[_unpaired(inputs)].astype(np.float32)
         edges = coexpression_edges(shown, self.threshold, self.neighbours)
         shape = Shape(
             n_genes=inputs.n_vars,
@@ -145,6 +145,13 @@ def _sorted(inputs: "AnnData") -> "AnnData":
     return inputs[np.argsort(inputs.obs_names.to_numpy(dtype=str), kind="stable")].copy()
 
 
+def _unpaired(inputs: "AnnData") -> Bool[np.ndarray, " cells"]:
+    """Return the cells of the gene graph: controls and training singles, as published no pairs."""
+    is_pair = inputs.obs["perturbation"].astype(str).str.contains("+", regex=False).to_numpy()
+    unpaired: Bool[np.ndarray, " cells"] = role_is(inputs, "train", "control_input") & ~is_pair
+    return unpaired
+
+
 def _screen(inputs: "AnnData", values: Counts, nodes: Nodes, seed: int) -> "Screen":
     """Return what the network is trained on: training cells and controls; validation stops it.
 
@@ -161,6 +168,11 @@ def _screen(inputs: "AnnData", values: Counts, nodes: Nodes, seed: int) -> "Scre
     condition = np.array([number[name] for name in names])
     controls = control_profiles(inputs)
     context = controls.index.get_indexer(inputs.obs["context"].to_numpy(str)[cells])
+    if (context < 0).any():
+        raise PredictionError(
+            "GEARS starts from control cells of a perturbed cell's context; some context has none. "
+            f"It has them for: {', '.join(controls.index)}."
+        )
     shown = values[cells].astype(np.float32)
     expressed = [shown[condition == k].getnnz(axis=0) > 0 for k in range(len(conditions))]
     expressed[0] = np.ones(inputs.n_vars, dtype=bool)
@@ -237,7 +249,6 @@ def _control_variance(inputs: "AnnData") -> pd.DataFrame:
     context = inputs.obs["context"].astype(str).to_numpy()
     names = np.unique(context[is_control])
     group = np.where(is_control, np.searchsorted(names, context), -1)
-    group = np.where(is_control & np.isin(context, names), group, -1)
     _, _, variance = group_moments(log_counts(inputs), group, len(names))
     return pd.DataFrame(np.nan_to_num(variance), index=names, columns=inputs.var_names.astype(str))
 
@@ -246,7 +257,7 @@ def _log_graphs(
     run: RunContext, nodes: Nodes, edges: pd.DataFrame, inputs: "AnnData", queries: pd.DataFrame
 ) -> None:
     """Report how many genes the graphs join, and how many queries training can inform."""
-    trained = inputs.obs.loc[fitted(inputs), "perturbation"].astype(str).unique()
+    trained = inputs.obs.loc[role_is(inputs, "train"), "perturbation"].astype(str).unique()
     reach = {target: {target} for target in nodes.number.values()}
     for source, target in zip(nodes.edges["source"], nodes.edges["target"], strict=True):
         reach[target].add(source)
