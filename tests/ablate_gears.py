@@ -1,4 +1,4 @@
-"""``python -m tests.ablate_gears``: what holds GEARS back on the simulated screen.
+"""``python -m tests.ablate_gears [FOLD ...]``: what holds GEARS back on the simulated screen.
 
 Trains variants on folds of unseen single perturbations (after `dvc repro`) and sets each beside the
 training mean, unit by unit: responders with a neighbour in training. ``true`` joins perturbations
@@ -35,17 +35,15 @@ SUITE, DATASET = "known_truth", "sim_screen"
 BOARD = "sim_screen-perturbation_prediction-perturbation"
 SHOWN = ("nwmse", "pearson_delta", "pearson_delta_reference")
 MEASURED: dict[str, Any] = {"graph": "coexpression", "patience": 2}
-SQUARED = {**MEASURED, "direction": False, "gamma": 0.0}
-SLOW = {**SQUARED, "decay": 0.8, "epochs": 10}
 VARIANTS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "as published": ("measured", {**MEASURED, "repaired": False}),
     "repaired": ("measured", MEASURED),
     "repaired, without direction": ("measured", {**MEASURED, "direction": False}),
-    "squared error": ("measured", SQUARED),
-    "squared error, no graph": ("measured", {**SQUARED, "graph": "none"}),
-    "squared error, true graph": ("true", SQUARED),
-    "squared error, slow decay": ("measured", SLOW),
-    "squared error, slow decay, true graph": ("true", SLOW),
+    "repaired, squared error": ("measured", {**MEASURED, "gamma": 0.0}),
+    "repaired, slow decay of the rate": ("measured", {**MEASURED, "decay": 0.8, "epochs": 10}),
+    "repaired, 5 neighbours": ("measured", {**MEASURED, "neighbours": 5}),
+    "repaired, no graph": ("measured", {**MEASURED, "graph": "none"}),
+    "repaired, true graph": ("true", MEASURED),
 }
 
 
