@@ -63,7 +63,7 @@ class Batch:
 
 def differences(setting: Setting) -> dict[str, float]:
     """Take one step with both sides and return how far they are apart."""
-    from leaderboard.models._gears_fit import Schedule
+    from leaderboard.models._gears_plan import Schedule
 
     screen = simulate(1, SMALL)
     theirs = _theirs(screen, setting)

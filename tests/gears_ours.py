@@ -10,8 +10,9 @@ from tests.gears_screen import CONTROL, Graph, Screen
 
 if TYPE_CHECKING:
     from leaderboard.models._gears import Gears
-    from leaderboard.models._gears_fit import Held, Repairs, Training
+    from leaderboard.models._gears_fit import Held, Training
     from leaderboard.models._gears_fit import Screen as Cells
+    from leaderboard.models._gears_plan import Repairs
 
 N_TOP = 20
 SEED = 0
@@ -25,7 +26,8 @@ def fit(
     """Train our network and return seconds of every part and what it was trained on."""
     import torch
 
-    from leaderboard.models._gears_fit import Schedule, added_by
+    from leaderboard.models._gears_fit import added_by
+    from leaderboard.models._gears_plan import Schedule
     from leaderboard.spec import RunContext
 
     torch.manual_seed(SEED)
@@ -66,7 +68,7 @@ class _Clock:
 
 def repairs(*, is_repaired: bool) -> "Repairs":
     """Return all repairs, or none: cell-gears as published."""
-    from leaderboard.models._gears_fit import Repairs
+    from leaderboard.models._gears_plan import Repairs
 
     return Repairs(messages=is_repaired, direction=is_repaired, variance=is_repaired)
 

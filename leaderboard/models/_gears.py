@@ -170,6 +170,7 @@ class Gears(nn.Module):
         n, h = shape.n_genes, shape.hidden
         self.register_buffer("gene_graph", gene_graph, persistent=False)
         self.register_buffer("perturbation_graph", perturbation_graph, persistent=False)
+        # cell-gears writes pert_w and bn_pert_base_trans to its files and uses neither.
         self.pert_w = nn.Linear(1, h)
         self.gene_emb = nn.Embedding(n, h)
         self.pert_emb = nn.Embedding(shape.n_nodes, h)

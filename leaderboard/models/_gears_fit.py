@@ -13,24 +13,15 @@ from torch import Tensor
 
 from leaderboard.errors import PredictionError
 from leaderboard.models._gears import Gears, Rows
+from leaderboard.models._gears_plan import Repairs, Schedule
 from leaderboard.spec import RunContext
 
 DIRECTION = 0.1
 """Weight of the term on the direction of change."""
+WIDTH = 0.1
+"""Change, in log1p units, at which the repaired term takes three quarters of a direction."""
 AT_ONCE = 300
 """Control cells in the one batch that cell-gears predicts with."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Repairs:
-    """Which defects of cell-gears 0.1.2 are repaired; none: as published."""
-
-    messages: bool
-    """Every cell of a batch gets the messages of the gene graph, not the first alone."""
-    direction: bool
-    """The term on directions has a gradient: tanh in place of the sign of the prediction."""
-    variance: bool
-    """The log variance is penalised; without that, the larger it is the smaller the loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,21 +58,6 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """How long and how fast; the defaults are the published ones."""
-
-    epochs: int = 20
-    patience: int = 20
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 5e-4
-    decay: float = 0.5
-    """Factor of the learning rate after every epoch."""
-    gamma: float = 2.0
-    """The error counts to the power 2 + gamma."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Errors:
     """What the loss of one batch is made of; cells x genes."""
 
@@ -108,10 +84,6 @@ def loss_of(errors: Errors, repairs: Repairs, gamma: float = 2.0) -> Tensor:
     said = torch.tanh(moved / WIDTH) if repairs.direction else torch.sign(moved.detach())
     wrong = (torch.sign(errors.truth - errors.control) - said).square()
     return loss + DIRECTION * (errors.share * wrong).sum()
-
-
-WIDTH = 0.1
-"""Change, in log1p units, at which the repaired term takes three quarters of a direction."""
 
 
 def shares(
@@ -172,8 +144,8 @@ class Training:
     def fit(self, run: RunContext) -> None:
         """Train until the validation error no longer falls; the network is then the best one.
 
-        Without validation cells the last epoch counts as the best. Logs both losses per epoch. A
-        checkpoint in ``run.work`` is written after every epoch and taken up again.
+        Logs both losses per epoch. A checkpoint in ``run.work`` is written after every epoch and
+        taken up again.
         """
         kept = None if run.work is None else run.work / "checkpoint.pt"
         epochs = min(self.schedule.epochs, run.max_epochs or self.schedule.epochs)
@@ -181,7 +153,7 @@ class Training:
             if epoch - self.best_epoch > self.schedule.patience and epoch > 0:
                 break
             run.log("train_loss", self._epoch(epoch, run.seed), epoch)
-            score = self.validation_error() if self.screen.held else -epoch
+            score = self.validation_error()
             run.log("validation_mse_top", score, epoch)
             if score < self.best:
                 self.best, self.best_epoch, self.best_state = score, epoch, _copied(self.network)

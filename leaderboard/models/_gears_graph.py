@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 CHUNK = 512
 """Genes whose similarities with all others are in memory at a time."""
+MIN_SIMILARITY = 0.1
+NO_EDGES = pd.DataFrame(
+    {"source": np.array([], int), "target": np.array([], int), "weight": np.array([], float)}
+)
 
 
 def coexpression_edges(values: sparse.csr_matrix, threshold: float, k: int) -> pd.DataFrame:
@@ -42,20 +46,14 @@ def shared_sets_edges(
     size = np.asarray(member.sum(axis=1)).ravel()
     number = {node: position for position, node in enumerate(nodes)}
     rows = np.array([number[node] for node in asked if node in number], dtype=int)
-    parts = [_NO_EDGES]
+    parts = [NO_EDGES]
     for start in range(0, len(rows), CHUNK):
         chosen = rows[start : start + CHUNK]
         both = (member[chosen] @ member.T).toarray()
         either = size[chosen][:, None] + size[None] - both
         jaccard = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
-        parts.append(nearest_edges(jaccard, chosen, MIN_JACCARD, k))
+        parts.append(nearest_edges(jaccard, chosen, MIN_SIMILARITY, k))
     return pd.concat(parts, ignore_index=True)
-
-
-MIN_JACCARD = 0.1
-_NO_EDGES = pd.DataFrame(
-    {"source": np.array([], int), "target": np.array([], int), "weight": np.array([], float)}
-)
 
 
 def membership(sets: Sequence[frozenset[str]], nodes: Sequence[str]) -> sparse.csr_matrix:

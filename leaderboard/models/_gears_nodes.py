@@ -9,7 +9,12 @@ import pandas as pd
 
 from leaderboard.gene_sets import read_gmt
 from leaderboard.models._coexpression import gene_embedding
-from leaderboard.models._gears_graph import MIN_JACCARD, nearest_edges, shared_sets_edges
+from leaderboard.models._gears_graph import (
+    MIN_SIMILARITY,
+    NO_EDGES,
+    nearest_edges,
+    shared_sets_edges,
+)
 from leaderboard.models._go import FILE, RESOURCE, targets_of
 from leaderboard.models._inputs import role_is
 from leaderboard.models._resources import resource_file
@@ -51,65 +56,43 @@ def perturbation_nodes(
     all do with ``graph`` "none".
     """
     targets = targets_of(inputs, queries)
-    go = _go_nodes(targets, list(inputs.var_names.astype(str)), run) if graph == "go" else _Go()
-    measured = set(inputs.var_names.astype(str)) if graph != "none" else set()
-    without = [gene for gene in targets if gene not in go.number]
-    joined = [gene for gene in without if gene in measured]
+    measured = set(inputs.var_names.astype(str))
+    sets = _terms(run) if graph == "go" else []
+    known = sorted(frozenset().union(*sets) & {*targets, *measured})
+    without = [gene for gene in targets if gene not in set(known)]
+    joined = [gene for gene in without if gene in measured] if graph != "none" else []
     trained = targets_of(inputs[role_is(inputs, "train")], queries.iloc[:0])
-    alone = [gene for gene in without if gene not in measured and gene in trained]
-    number = dict(go.number)
-    for gene in [*joined, *alone]:
-        number[gene] = len(number)
-    edges = [go.edges(targets, k), _alike(inputs, targets, joined, number, k)]
+    isolated = trained if graph != "none" else targets
+    alone = [gene for gene in without if gene not in joined and gene in isolated]
+    number = {gene: place for place, gene in enumerate([*known, *joined, *alone])}
+    by_terms = shared_sets_edges(sets, known, targets, k)
+    edges = [by_terms, _alike(inputs, targets, joined, number, k)]
     n = max(len(targets), 1)
     return Nodes(
         number=number,
         edges=pd.concat(edges, ignore_index=True),
-        share_go=sum(gene in go.number for gene in targets) / n,
+        share_go=(len(targets) - len(without)) / n,
         share_coexpression=len(joined) / n,
     )
 
 
-@dataclass(frozen=True)
-class _Go:
-    names: Sequence[str] = ()
-    sets: Sequence[frozenset[str]] = ()
-
-    @property
-    def number(self) -> dict[str, int]:
-        return {name: position for position, name in enumerate(self.names)}
-
-    def edges(self, targets: Sequence[str], k: int) -> pd.DataFrame:
-        return shared_sets_edges(self.sets, self.names, targets, k)
-
-
-def _go_nodes(targets: Sequence[str], measured: Sequence[str], run: RunContext) -> _Go:
+def _terms(run: RunContext) -> list[frozenset[str]]:
+    """Return the genes of every GO term; none where the model declares no such table."""
     if RESOURCE not in run.resources:
-        return _Go()
-    sets = list(read_gmt(resource_file(run, RESOURCE, FILE)).values())
-    known = frozenset().union(*sets)
-    return _Go(sorted(known & {*targets, *measured}), sets)
+        return []
+    return list(read_gmt(resource_file(run, RESOURCE, FILE)).values())
 
 
 def _alike(
     inputs: "AnnData", targets: Sequence[str], joined: Sequence[str], number: dict[str, int], k: int
 ) -> pd.DataFrame:
     """Return edges into genes that no term places, from perturbed genes that vary alike."""
-    nodes = [gene for gene in targets if gene in number and gene in inputs.var_names]
     if not joined:
-        return nearest_edges(np.zeros((0, 1)), np.zeros(0, dtype=int), MIN_JACCARD, k)
+        return NO_EDGES
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    nodes = [gene for gene in targets if gene in number and gene in inputs.var_names]
     places = gene_embedding(inputs, N_COMPONENTS)
-    cosine = _unit(places.loc[list(joined)]) @ _unit(places.loc[nodes]).T
-    np.maximum(cosine, [[float(a == b) for b in nodes] for a in joined], out=cosine)
-    receivers = np.array([number[gene] for gene in joined])
-    edges = nearest_edges(cosine, receivers, MIN_JACCARD, k)
-    numbers = np.array([number[gene] for gene in nodes])
-    return edges.assign(source=numbers[edges["source"]])
-
-
-def _unit(places: pd.DataFrame) -> np.ndarray:
-    length = np.linalg.norm(places, axis=1, keepdims=True)
-    values: np.ndarray = np.divide(
-        places.to_numpy(), length, out=np.zeros(places.shape), where=length > 0
-    )
-    return values
+    cosine = cosine_similarity(places.loc[list(joined)], places.loc[nodes])
+    edges = nearest_edges(cosine, [number[gene] for gene in joined], MIN_SIMILARITY, k)
+    return edges.assign(source=np.array([number[gene] for gene in nodes])[edges["source"]])

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from leaderboard.errors import PredictionError
 from leaderboard.models._gears_nodes import Nodes, perturbation_nodes
+from leaderboard.models._gears_plan import Repairs, Schedule
 from leaderboard.models._go import RESOURCE
 from leaderboard.models._inputs import (
     control_profiles,
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from leaderboard.models._gears import Gears
-    from leaderboard.models._gears_fit import Held, Repairs, Screen
+    from leaderboard.models._gears_fit import Held, Screen
 
 N_TOP = 20
+MIN_CORRELATION = 0.4
+"""What joins two genes, as published."""
 NORMAL_FOURTH = 3.0
 """Fourth central moment of a normal distribution, in squared variances."""
 
@@ -37,11 +40,11 @@ class Trained:
 
     network: "Gears"
     nodes: Nodes
-    repairs: "Repairs"
+    repairs: Repairs
 
 
 @dataclass(frozen=True, kw_only=True)
-class GearsModel:
+class GearsModel(Schedule):
     """Roohani et al. 2024 (doi:10.1038/s41587-023-01905-6), after cell-gears 0.1.2.
 
     Parameters
@@ -55,10 +58,10 @@ class GearsModel:
         What joins perturbed genes: "go", "coexpression" or "none" (see ``perturbation_nodes``).
     uncertainty
         Whether the network states how unsure it is.
-    hidden, neighbours, threshold
-        Width, neighbours a node hears, smallest absolute correlation that joins two genes.
-    epochs, patience, batch_size, learning_rate, weight_decay, decay, gamma
-        See ``_gears_fit.Schedule``.
+    hidden, neighbours
+        Width, and how many neighbours a node hears at most.
+
+    How long and how fast it is trained: see ``Schedule``.
     """
 
     repaired: bool = True
@@ -67,14 +70,6 @@ class GearsModel:
     uncertainty: bool = False
     hidden: int = 64
     neighbours: int = 20
-    threshold: float = 0.4
-    epochs: int = 20
-    patience: int = 20
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 5e-4
-    decay: float = 0.5
-    gamma: float = 2.0
 
     def predict(self, inputs: "AnnData", queries: pd.DataFrame, run: RunContext) -> pd.DataFrame:
         """Return one profile a query: mean of its context's controls + what GEARS adds.
@@ -101,7 +96,7 @@ class GearsModel:
         import torch
 
         from leaderboard.models._gears import Gears, Shape
-        from leaderboard.models._gears_fit import Repairs, Schedule, Training
+        from leaderboard.models._gears_fit import Training
         from leaderboard.models._gears_graph import coexpression_edges, normalised
 
         torch.manual_seed(run.seed)
@@ -115,7 +110,7 @@ class GearsModel:
             variance=self.repaired,
         )
         shown = values[_unpaired(inputs)].astype(np.float32)
-        edges = coexpression_edges(shown, self.threshold, self.neighbours)
+        edges = coexpression_edges(shown, MIN_CORRELATION, self.neighbours)
         shape = Shape(
             n_genes=inputs.n_vars,
             n_nodes=max(len(nodes.number), 1),
@@ -125,18 +120,9 @@ class GearsModel:
         network = Gears(
             shape, normalised(edges, shape.n_genes), normalised(nodes.edges, shape.n_nodes)
         ).to("cuda" if torch.cuda.is_available() else "cpu")
-        schedule = Schedule(
-            epochs=self.epochs,
-            patience=self.patience,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            decay=self.decay,
-            gamma=self.gamma,
-        )
         _log_graphs(run, nodes, edges, inputs, queries)
         screen = _screen(inputs, values, nodes, run.seed)
-        Training(network, screen, repairs, schedule).fit(run)
+        Training(network, screen, repairs, self).fit(run)
         return Trained(network=network, nodes=nodes, repairs=repairs)
 
 
@@ -210,8 +196,12 @@ def _held(inputs: "AnnData", values: Counts, nodes: Nodes, controls: pd.DataFram
     names = sorted(set(keys[chosen]))
     contexts = [*controls.index]
     group = np.full(len(keys), -1)
-    if names:
-        group[chosen] = pd.MultiIndex.from_tuples(names).get_indexer(keys[chosen])
+    if not names:
+        raise PredictionError(
+            "GEARS: no cell has the role validation, which decides when to stop. Draw the split of "
+            "this board with validation cells."
+        )
+    group[chosen] = pd.MultiIndex.from_tuples(names).get_indexer(keys[chosen])
     is_control = role_is(inputs, "control_input")
     start_of = controls.index.get_indexer(keys.get_level_values(1)[is_control])
     group[is_control] = len(names) + start_of
