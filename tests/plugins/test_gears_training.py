@@ -143,8 +143,12 @@ def quiet(log: Any = no_log, work: Path | None = None) -> RunContext:
 def test_it_learns_what_an_unseen_perturbation_does_from_trained_neighbours(
     planted: Screen, repairs: Repairs
 ) -> None:
-    """The mean of the training shifts is off by half an effect in every gene of both blocks."""
-    trained = training(planted, repairs)
+    """The mean of the training shifts is off by half an effect in every gene of both blocks.
+
+    Over initial weights and processors the error is .05 to .16 of that one's after 16 epochs, and
+    up to .5 after 8.
+    """
+    trained = training(planted, repairs, epochs=16)
     trained.fit(quiet())
     added, _ = added_by(trained.network, [h.targets for h in planted.held], repairs)
     for held, found in zip(planted.held, added, strict=True):
