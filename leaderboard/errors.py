@@ -59,5 +59,9 @@ class PublishError(HeldoutError):
     """Results do not belong together, so they are not promoted."""
 
 
+class CheckpointError(HeldoutError):
+    """A folder of published weights cannot be read safely, or does not fit its network."""
+
+
 class UndefinedScoreError(HeldoutError):
     """The metric has no value here; the reason becomes the row's ``reason``."""
