@@ -13,7 +13,7 @@ from leaderboard.io import read_json, sha256_file
 from leaderboard.models import MODELS
 from leaderboard.predict import Plan, predict_dataset
 from leaderboard.resources import resource_folders
-from leaderboard.submission.entry import CONTROLS, boards_of, plugins_of, read_entry
+from leaderboard.submission.entry import CONTROLS, boards_of, plugins_of, read_entry, seeds_of
 from leaderboard.submission.sync import model_files
 from leaderboard.tracking import Tracker, dvc_hash, git_commit
 
@@ -33,7 +33,7 @@ def main(suite: str, dataset: str, name: str) -> None:
     facts = {
         "models": models,
         "boards": [board.id for board in boards],
-        "seeds": params.seeds,
+        "seeds": seeds_of(entry, dataset, params),
         "threads": params.threads,
         "limits": limits.model_dump(),
         "code": {file: sha256_file(Path(file)) for file in files},
@@ -47,7 +47,7 @@ def main(suite: str, dataset: str, name: str) -> None:
         boards=tuple(boards),
         models=models,
         splits={board.id: digests.get(split_name(board), "not frozen") for board in boards},
-        seeds=tuple(params.seeds),
+        seeds=tuple(seeds_of(entry, dataset, params)),
         limits=limits,
         threads=params.threads,
         key=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16],

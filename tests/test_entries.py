@@ -20,10 +20,11 @@ from leaderboard.submission import sync
 from leaderboard.submission.entry import (
     Entry,
     boards_of,
-    check_skips,
+    check_names,
     plugins_of,
     read_entries,
     read_entry,
+    seeds_of,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -207,9 +208,37 @@ def test_a_folder_without_an_entry_is_one_clear_error(tmp_path: Path) -> None:
 def test_a_skip_must_name_a_board_that_exists(in_root: Path, write: Write) -> None:
     assert in_root.is_dir()
     board = next(iter(read_params().all_boards()))
-    check_skips({"good": read_entry(write(skip={board: "too large"}))})
+    check_names({"good": read_entry(write(skip={board: "too large"}))})
     with pytest.raises(UnknownNameError, match=r"entries/typo/entry.yaml: `skip` names no board"):
-        check_skips({"typo": read_entry(write("typo", skip={"no-such-board": "x"}))})
+        check_names({"typo": read_entry(write("typo", skip={"no-such-board": "x"}))})
+
+
+def test_seeds_are_of_a_dataset_that_exists_and_a_model_that_draws(
+    in_root: Path, write: Write
+) -> None:
+    assert in_root.is_dir()
+    check_names({"good": read_entry(write(model="torch_mlp", seeds={"sim_atlas": 3}))})
+    with pytest.raises(UnknownNameError, match=r"`seeds` names no dataset: \['sim_atlsa'\]"):
+        check_names({"a": read_entry(write("typo", model="torch_mlp", seeds={"sim_atlsa": 3}))})
+    with pytest.raises(ConfigError, match="majority gives the same answer for every seed"):
+        check_names({"a": read_entry(write("same", model="majority", seeds={"sim_atlas": 3}))})
+    with pytest.raises(ConfigError, match="seeds"):
+        read_entry(write("one", model="torch_mlp", seeds={"sim_atlas": 1}))
+
+
+def test_seeds_of_one_dataset_leave_the_others_as_they_were(in_root: Path, write: Write) -> None:
+    assert in_root.is_dir()
+    params = read_params()
+    plain = read_entry(write(model="torch_mlp"))
+    seeded = read_entry(write("seeded", model="torch_mlp", seeds={"kang_ctrl": 3}))
+    assert seeds_of(seeded, "kang_ctrl", params) == [0, 1, 2]
+    assert seeds_of(seeded, "sim_atlas", params) == params.seeds
+    before, after = (
+        yaml.safe_load(sync.pipeline("x", entry, params))["stages"] for entry in (plain, seeded)
+    )
+    changed = [name for name in before if before[name] != after[name]]
+    assert changed == ["predict-kang_ctrl"]
+    assert "seeds.kang_ctrl" in after["predict-kang_ctrl"]["params"][0].popitem()[1]
 
 
 def test_the_parameters_that_an_entry_names_are_those_of_its_model(in_root: Path) -> None:

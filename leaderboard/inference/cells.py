@@ -101,13 +101,24 @@ def _hardest(comparison: Comparison, name: str) -> dict[str, Any] | None:
 def _with_seeds(
     evidence: BoardEvidence, pair: tuple[str, str], metric: str, board: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the interval of a difference over units and seeds, where both have enough seeds."""
+    """Return the interval of a difference over units and seeds, where an entry has enough seeds.
+
+    The other may have one: it then stands for itself, and seeds are the first one's alone.
+    """
     if evidence.n_seeds < MIN_SEEDS:
         return {}
     one, other = (seed_table(evidence, name, metric) for name in pair)
+    one, other = _for_seeds_of(one, other), _for_seeds_of(other, one)
     lead = (one - other).dropna(axis=1, how="all") * (1 if board["higher_is_better"] else -1)
     found = over_seeds(lead.to_numpy(dtype=np.float64))
     return {} if found is None else {"over_seeds": asdict(found)}
+
+
+def _for_seeds_of(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of one seed once for every seed of another."""
+    if table.shape[1] != 1:
+        return table
+    return pd.DataFrame(dict.fromkeys(other.columns, table.iloc[:, 0]))
 
 
 def _scaled(mean: float, board: Mapping[str, Any]) -> float | None:

@@ -53,6 +53,8 @@ class Entry(Strict):
     pretraining: list[Text]
     exposure: dict[str, Exposure] = Field(default_factory=dict)
     skip: dict[str, Text] = Field(default_factory=dict)
+    seeds: dict[str, Annotated[int, Field(ge=2, le=100)]] = Field(default_factory=dict)
+    """How many seeds are run, by dataset; the release's own on all others."""
 
     @model_validator(mode="after")
     def _model_or_plugins(self) -> "Entry":
@@ -106,6 +108,11 @@ def boards_of(entry: Entry, dataset: str, suite: str, params: Params) -> list[Bo
     ]
 
 
+def seeds_of(entry: Entry, dataset: str, params: Params) -> list[int]:
+    """Return the seeds that an entry runs on a dataset."""
+    return list(range(entry.seeds[dataset])) if dataset in entry.seeds else params.seeds
+
+
 def plugins_of(entry: Entry, board: Board, suite: str) -> list[str]:
     """Return the plug-ins of an entry that answer a board."""
     return [model.name for model in _plugins(entry) if _answers(model, board, suite)]
@@ -119,10 +126,30 @@ def _answers(model: Model, board: Board, suite: str) -> bool:
     return board.task in model.tasks and suite in model.suites
 
 
-def check_skips(entries: dict[str, Entry]) -> None:
-    """Raise ConfigError if an entry skips a board that does not exist."""
-    known = set(read_params().all_boards())
+def check_names(entries: dict[str, Entry]) -> None:
+    """Raise if an entry skips a board, or seeds a dataset, that does not exist.
+
+    Raises
+    ------
+    UnknownNameError
+        Naming the board or dataset, and those that exist.
+    ConfigError
+        If seeds are asked of a model that gives the same answer for every seed.
+    """
+    params = read_params()
+    known = set(params.all_boards())
     for name, entry in entries.items():
+        where = f"leaderboard/entries/{name}/entry.yaml: `seeds`"
+        elsewhere = sorted(set(entry.seeds) - set(params.boards))
+        if elsewhere:
+            raise UnknownNameError(
+                f"{where} names no dataset: {elsewhere}. Datasets: {sorted(params.boards)}."
+            )
+        if entry.seeds and not any(MODELS[m].is_stochastic for m in entry.models()):
+            raise ConfigError(
+                f"{where}: {', '.join(entry.models())} gives the same answer for every seed. "
+                "Leave it out."
+            )
         unknown = sorted(set(entry.skip) - known)
         if unknown:
             raise UnknownNameError(

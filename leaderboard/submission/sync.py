@@ -21,7 +21,7 @@ from leaderboard.submission.entry import (
     SIMULATED,
     Entry,
     boards_of,
-    check_skips,
+    check_names,
     read_entries,
 )
 
@@ -77,6 +77,7 @@ def _predict(
     tables = {r for model in models if suite in model.suites for r in model.resources}
     resources = [layout.resource(name).as_posix() for name in sorted(tables)]
     keys = [k for k in ENTRY_KEYS if k in entry.model_fields_set]
+    keys += [f"seeds.{dataset}"] if dataset in entry.seeds else []
     under = layout.tier_of(suite, entry.tier)
     return {
         "desc": f"Run {name} on every fold of {dataset}.",
@@ -186,7 +187,7 @@ def _out_of_date() -> list[tuple[str, Path, str]]:
         raise ConfigError(
             f"params.yaml: `boards` has no key for {lacking}. Add `{lacking[0]}: []` or its boards."
         )
-    check_skips(entries)
+    check_names(entries)
     check_resources({m: MODELS[m] for entry in entries.values() for m in entry.models()}, entries)
     stale = []
     for name, entry in entries.items():

@@ -102,3 +102,19 @@ def test_standings_hold_the_interval_over_seeds_from_five_on() -> None:
     assert cell["unit_se"] == pytest.approx(stats.sem(np.add(values["model"], 0.1)))
     few = cells_of(build_standings(evidence(values, seeds=(0, 1)), None))["model"]
     assert "over_seeds" not in few["differences"][0]
+
+
+def test_a_baseline_of_one_seed_stands_for_itself_beside_every_seed() -> None:
+    values = {"majority": around(0.3, 1), "model": around(0.8, 4)}
+    item = evidence(values, seeds=tuple(range(5)))
+    scores = item.scores[(item.scores["entry"] == "model") | (item.scores["seed"] == 0)].copy()
+    moved = scores["entry"] == "model"
+    scores.loc[moved, "value"] += 0.05 * scores.loc[moved, "seed"]
+    item = BoardEvidence(**{**vars(item), "scores": scores})
+    cells = cells_of(build_standings(item, None))
+    lead = np.subtract(values["model"], values["majority"])[:, None] + 0.05 * np.arange(5)[None, :]
+    expected = over_seeds(lead)
+    assert expected is not None
+    assert cells["model"]["differences"][0]["over_seeds"] == pytest.approx(vars(expected))
+    assert cells["majority"]["seed_sd"] is None
+    assert cells["model"]["seed_sd"] == pytest.approx(0.05 * np.std(range(5), ddof=1))
