@@ -1,15 +1,17 @@
-"""``python -m tests.ablate_gears [FOLD ...]``: what holds GEARS back on the simulated screen.
+"""``python -m tests.ablate_gears [FOLD ...] [VARIANT ...]``: what holds GEARS back.
 
-Trains variants on folds of unseen single perturbations (after `dvc repro`) and sets each beside the
-training mean, unit by unit: responders with a neighbour in training. ``true`` joins perturbations
-whose true shifts are alike, held-out ones too: the best that a graph can do, and no entry.
+Trains variants on folds of the simulated screen's unseen single perturbations (after `dvc repro`)
+and sets each beside the training mean, unit by unit: responders with a neighbour in training.
+``true`` joins perturbations whose true shifts are alike, held-out ones too: the best that a graph
+can do, and no entry. Two models without a network use GEARS' own graph: the mean shift of the
+trained neighbours, and the embedding that it turns into the training shifts by least squares.
 
 Intervals are 95 % paired t over units.
 """
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
@@ -24,8 +26,13 @@ from leaderboard.errors import UndefinedScoreError
 from leaderboard.io import read_h5ad, read_parquet
 from leaderboard.metrics import METRICS
 from leaderboard.models import MODELS, gears
-from leaderboard.models._gears_graph import nearest_edges
+from leaderboard.models._gears_graph import nearest_edges, normalised
 from leaderboard.models._gears_nodes import Nodes, perturbation_nodes
+from leaderboard.models._inputs import (
+    control_profiles,
+    perturbation_prediction,
+    training_shifts,
+)
 from leaderboard.spec import RunContext
 from leaderboard.tasks._answers import predicted_profiles
 from leaderboard.tasks._moments import moments_of
@@ -35,6 +42,9 @@ SUITE, DATASET = "known_truth", "sim_screen"
 BOARD = "sim_screen-perturbation_prediction-perturbation"
 SHOWN = ("nwmse", "pearson_delta", "pearson_delta_reference")
 MEASURED: dict[str, Any] = {"graph": "coexpression", "patience": 2}
+SIMPLE = ("neighbours' mean", "least squares on the graph")
+PENALTY = 0.01
+"""On squared coordinates, beside squared errors: small, the graph has singular values near 0."""
 VARIANTS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "as published": ("measured", {**MEASURED, "repaired": False}),
     "repaired": ("measured", MEASURED),
@@ -119,6 +129,8 @@ def answers(fold: Fold, name: str) -> pd.DataFrame:
             pd.DataFrame,
             MODELS["training_mean"].load().predict(fold.inputs, fold.queries, context()),
         )
+    if name in SIMPLE:
+        return on_the_graph(fold, least_squares=name == SIMPLE[1])
     graph, parameters = VARIANTS[name]
     model = gears.GearsModel(**parameters)
     if graph == "measured":
@@ -127,13 +139,33 @@ def answers(fold: Fold, name: str) -> pd.DataFrame:
         return model.predict(fold.inputs, fold.queries, context())
 
 
-def main(folds: list[int]) -> None:
+def on_the_graph(fold: Fold, *, least_squares: bool) -> pd.DataFrame:
+    """Return what a model without a network makes of the graph that GEARS is given."""
+    nodes = perturbation_nodes(fold.inputs, fold.queries, context(), "coexpression", 20)
+    graph = normalised(nodes.edges, len(nodes.number)).to_dense().numpy().astype(np.float64)
+    shifts = training_shifts(fold.inputs).groupby(level="perturbation").mean()
+    known = [name for name in shifts.index if name in nodes.number]
+    at = [nodes.number[name] for name in known]
+    mean = shifts.loc[known].to_numpy().mean(axis=0)
+    apart, heard = shifts.loc[known].to_numpy() - mean, graph[np.ix_(at, at)]
+    if least_squares:
+        apart = np.linalg.solve(heard.T @ heard + PENALTY * np.eye(len(at)), heard.T @ apart)
+    added = []
+    for name in fold.queries["perturbation"].astype(str):
+        weights = graph[nodes.number[name], at] if name in nodes.number else np.zeros(len(at))
+        total = 1.0 if least_squares else max(weights.sum(), 1e-12)
+        added.append(mean + weights @ apart / total)
+    start = control_profiles(fold.inputs).loc[fold.queries["context"]].to_numpy()
+    return perturbation_prediction(fold.queries, start + np.stack(added), fold.inputs.var_names)
+
+
+def main(folds: list[int], variants: Sequence[str]) -> None:
     """Print a line a variant: means, and paired differences to the training mean."""
     rows = []
     for number in folds:
         fold = Fold(number)
         informed = fold.informed()
-        for name in ("training mean", *VARIANTS):
+        for name in ("training mean", *variants):
             started = time.time()
             scored = [s for s in fold.scores(answers(fold, name)) if s[0] in informed]
             rows += [(name, *s) for s in scored]
@@ -143,7 +175,7 @@ def main(folds: list[int]) -> None:
     for metric in SHOWN:
         wide = table[table["metric"] == metric].pivot_table("value", "unit", "variant").dropna()
         print(f"\n{metric}: {len(wide)} units")
-        for name in ("training mean", *VARIANTS):
+        for name in ("training mean", *variants):
             print(f"  {name:40s} {wide[name].mean():7.3f}  {_difference(wide, name)}")
 
 
@@ -156,4 +188,6 @@ def _difference(wide: pd.DataFrame, name: str) -> str:
 
 
 if __name__ == "__main__":
-    main([int(argument) for argument in sys.argv[1:]] or list(range(5)))
+    numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
+    named = [argument for argument in sys.argv[1:] if not argument.isdigit()]
+    main(numbers or list(range(5)), named or [*SIMPLE, *VARIANTS])
