@@ -101,13 +101,18 @@ class Attention(nn.Module):
         weight, bias = self.Wqkv.weight, self.Wqkv.bias
         query = F.linear(x[:, :asked], weight[:dims], bias[:dims])
         key, value = F.linear(x, weight[dims:], bias[dims:]).chunk(2, dim=-1)
-        parts = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key, value))
         heard = F.scaled_dot_product_attention(
-            *parts,
+            self._by_head(query),
+            self._by_head(key),
+            self._by_head(value),
             attn_mask=None if kept is None else kept[:, None, None, :],
             dropout_p=self.dropout if self.training else 0.0,
         )
         return cast(Tensor, self.out_proj(heard.transpose(1, 2).flatten(2)))
+
+    def _by_head(self, x: States) -> Float[Tensor, "cells heads tokens part"]:
+        n_cells, n_tokens, dims = x.shape
+        return x.view(n_cells, n_tokens, self.heads, dims // self.heads).transpose(1, 2)
 
 
 class Block(nn.Module):

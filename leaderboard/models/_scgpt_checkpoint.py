@@ -16,7 +16,7 @@ from torch import Tensor
 from leaderboard.errors import CheckpointError
 from leaderboard.io import write_folder_then_rename
 from leaderboard.models._checkpoint import digest, load_weights, read_weights
-from leaderboard.models._scgpt import ScGpt, Shape
+from leaderboard.models._scgpt import ScGpt, Shape, random_network
 from leaderboard.models._scgpt_tokens import Encoding, Vocabulary
 
 SETTINGS, VOCABULARY, WEIGHTS = FILES = ("args.json", "vocab.json", "best_model.pt")
@@ -155,10 +155,8 @@ def _shape(settings: Settings, vocabulary: Vocabulary) -> Shape:
 
 
 def _filled(shape: Shape, weights: Mapping[str, Tensor], path: Path) -> ScGpt:
-    """Return a network with some weights; it is never filled with random ones before."""
-    with torch.device("meta"):
-        network = ScGpt(shape)
-    network.to_empty(device="cpu")
+    """Return a network of which every weight is one of those given."""
+    network = random_network(shape, 0)
     unused = UNUSED if shape.has_cell_decoder else (*UNUSED, CELL_DECODER)
     load_weights(network, weights, path, unused)
     return network.eval()

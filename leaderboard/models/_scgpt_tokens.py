@@ -29,9 +29,10 @@ class Vocabulary:
 
     def genes(self, symbols: Sequence[str]) -> Int[np.ndarray, " genes"]:
         """Return the id of every symbol; -1 where it is unknown."""
-        special = {self.pad, self.cls}
-        found = np.array([self.ids.get(str(s), -1) for s in symbols], dtype=np.int64)
-        return np.where(np.isin(found, list(special)), -1, found)
+        ids = [self.ids.get(str(symbol), -1) for symbol in symbols]
+        found: Int[np.ndarray, " genes"] = np.array(ids, dtype=np.int64)
+        found[np.isin(found, [self.pad, self.cls])] = -1
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ def build_panel(
     return Panel(
         counts=known,
         genes=found[order],
-        cell_ids=cell_ids,
+        cell_ids=[str(name) for name in cell_ids],
         vocabulary=vocabulary,
         coverage=coverage,
     )

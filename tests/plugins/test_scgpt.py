@@ -86,7 +86,8 @@ def test_codes_and_the_cell_decoder_equal_plain_arithmetic() -> None:
 
     def linear(x: np.ndarray, name: str) -> np.ndarray:
         product: np.ndarray = x @ weight[f"{name}.weight"].T
-        return product + weight.get(f"{name}.bias", 0.0)
+        product += weight.get(f"{name}.bias", 0.0)
+        return product
 
     def normalised(x: np.ndarray) -> np.ndarray:
         scale = np.sqrt(x.var(axis=-1, keepdims=True) + 1e-5)
@@ -115,8 +116,8 @@ def test_padding_changes_nothing() -> None:
             genes=batch.genes[row, None, :length], values=batch.values[row, None, :length]
         )
         close(network(alone)[0], states[row, :length])
-    other = replace(batch, values=torch.where(batch.kept, batch.values, 77.0))
     assert batch.kept is not None
+    other = replace(batch, values=torch.where(batch.kept, batch.values, 77.0))
     close(network(other)[batch.kept], states[batch.kept])
 
 
@@ -145,7 +146,7 @@ def test_a_network_learns_one_batch_by_heart_from_scratch() -> None:
         loss = sum((t - truth)[batch.kept].square().mean() for t in told)
         assert isinstance(loss, Tensor)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]

@@ -51,18 +51,22 @@ def test_a_published_folder_is_read() -> None:
     assert checkpoint.unused == ("flag_encoder.weight",)
 
 
-RENAMES = {
-    "flash-attn of today": lambda k: k.replace("self_attn.", "self_attn._impl."),
-    "torch": lambda k: k.replace("Wqkv.weight", "in_proj_weight").replace(
-        "Wqkv.bias", "in_proj_bias"
-    ),
-    "wrapped": lambda k: f"module.{k}",
+RENAMES: dict[str, dict[str, str]] = {
+    "flash-attn of today": {"self_attn.": "self_attn._impl."},
+    "torch": {"Wqkv.weight": "in_proj_weight", "Wqkv.bias": "in_proj_bias"},
+    "wrapped": {"": "module."},
 }
+
+
+def renamed(name: str, spelling: str) -> str:
+    for ours, theirs in RENAMES[spelling].items():
+        name = name.replace(ours, theirs, 1)
+    return name
 
 
 @pytest.mark.parametrize("spelling", RENAMES)
 def test_every_spelling_of_names_gives_the_same_network(folder: Path, spelling: str) -> None:
-    change_weights(folder, lambda state: {RENAMES[spelling](k): v for k, v in state.items()})
+    change_weights(folder, lambda state: {renamed(k, spelling): v for k, v in state.items()})
     found = read_checkpoint(folder)
     assert same(found.network, read_checkpoint(TINY).network)
     assert found.digest != read_checkpoint(TINY).digest

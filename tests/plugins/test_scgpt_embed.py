@@ -26,7 +26,7 @@ IDS = {name: k for k, name in enumerate([*SYMBOLS[::-1], "<cls>", "<pad>"])}
 VOCABULARY = Vocabulary(ids=IDS, pad=IDS["<pad>"], cls=IDS["<cls>"])
 SHAPE = Shape(n_tokens=N_GENES + 2, pad=VOCABULARY.pad, dims=16, hidden=16, heads=2, layers=2)
 ENCODING = Encoding(max_tokens=25, seed=1)
-NAMES = np.array([f"cell-{k}" for k in range(N_CELLS)])
+NAMES = [f"cell-{k}" for k in range(N_CELLS)]
 KIND = np.arange(N_CELLS) % 2
 
 
@@ -70,7 +70,10 @@ def test_cells_and_genes_and_batches_in_another_order_change_nothing(
     rng = np.random.default_rng(1)
     cells, genes = rng.permutation(N_CELLS), rng.permutation(N_GENES)
     moved = build_panel(
-        counts()[cells][:, genes], [SYMBOLS[g] for g in genes], NAMES[cells], VOCABULARY
+        counts()[cells][:, genes],
+        [SYMBOLS[g] for g in genes],
+        [NAMES[c] for c in cells],
+        VOCABULARY,
     )
     truth = embed_cells(network, panel, ENCODING)
     for max_tokens in (1, 60, 10_000):

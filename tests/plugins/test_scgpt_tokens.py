@@ -35,8 +35,8 @@ def cells(n: int = 12, seed: int = 0) -> sparse.csr_matrix:
     return sparse.csr_matrix(counts.astype(np.float32))
 
 
-def names(n: int = 12) -> np.ndarray:
-    return np.array([f"cell-{k}" for k in range(n)])
+def names(n: int = 12) -> list[str]:
+    return [f"cell-{k}" for k in range(n)]
 
 
 def panel_of(counts: sparse.csr_matrix) -> Panel:
@@ -56,7 +56,8 @@ def published_bins(values: np.ndarray, uniform: np.ndarray, n_bins: int) -> np.n
     """One cell's bins by numpy's own quantiles and bins."""
     edges = np.quantile(values, np.linspace(0, 1, n_bins - 1))
     left, right = np.digitize(values, edges), np.digitize(values, edges, right=True)
-    return np.ceil(uniform * (right - left) + left).astype(np.int64)
+    bins: np.ndarray = np.ceil(uniform * (right - left) + left)
+    return bins.astype(np.int64)
 
 
 def test_bins_equal_the_originals() -> None:
@@ -118,7 +119,10 @@ def test_order_of_cells_and_genes_and_batches_do_not_matter(encoding: Encoding) 
     rng = np.random.default_rng(2)
     order, genes = rng.permutation(12), rng.permutation(N_GENES)
     moved = build_panel(
-        counts[order][:, genes], [SYMBOLS[g] for g in genes], names()[order], VOCABULARY
+        counts[order][:, genes],
+        [SYMBOLS[g] for g in genes],
+        [names()[cell] for cell in order],
+        VOCABULARY,
     )
     assert by_cell(moved, rows, encoding) == truth
     parts = [by_cell(moved, batch, encoding) for batch in np.split(rng.permutation(rows), [1, 5])]
