@@ -51,7 +51,9 @@ class Settings(BaseModel):
     max_seq_len: int = Field(ge=2)
     pad_token: str
     pad_value: float = Field(allow_inf_nan=False)
-    MVC: bool = True
+    MVC: bool | None = None
+    """Whether there is a decoder from the cell's token; None, as in files older than the setting:
+    if the weights have one."""
     input_style: Literal["binned"] = "binned"
     input_emb_style: Literal["continuous"] = "continuous"
     cell_emb_style: Literal["cls"] = "cls"
@@ -90,6 +92,9 @@ def read_checkpoint(folder: Path, seed: int = 0) -> Checkpoint:
     weights = _read_named(folder / WEIGHTS)
     vocabulary = _read_vocabulary(folder / VOCABULARY, settings.pad_token)
     _check_rows(vocabulary, weights, folder)
+    if settings.MVC is None:
+        has_cell_decoder = any(name.startswith(CELL_DECODER) for name in weights)
+        settings = settings.model_copy(update={"MVC": has_cell_decoder})
     network = _filled(_shape(settings, vocabulary), weights, folder / WEIGHTS)
     expected = network.state_dict()
     return Checkpoint(
@@ -150,7 +155,7 @@ def _shape(settings: Settings, vocabulary: Vocabulary) -> Shape:
         heads=settings.nheads,
         layers=settings.nlayers,
         dropout=settings.dropout,
-        has_cell_decoder=settings.MVC,
+        has_cell_decoder=bool(settings.MVC),
     )
 
 

@@ -30,9 +30,10 @@ class Vocabulary:
     def genes(self, symbols: Sequence[str]) -> Int[np.ndarray, " genes"]:
         """Return the id of every symbol; -1 where it is unknown."""
         ids = [self.ids.get(str(symbol), -1) for symbol in symbols]
-        found: Int[np.ndarray, " genes"] = np.array(ids, dtype=np.int64)
-        found[np.isin(found, [self.pad, self.cls])] = -1
-        return found
+        found = np.array(ids, dtype=np.int64)
+        is_special = np.isin(found, [self.pad, self.cls])
+        genes: Int[np.ndarray, " genes"] = np.where(is_special, -1, found)
+        return genes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,8 @@ class Panel:
 
     def lengths(self, encoding: Encoding) -> Int[np.ndarray, " cells"]:
         """Return how many tokens every cell has."""
-        return np.minimum(np.diff(self.counts.indptr) + 1, encoding.max_tokens)
+        lengths: Int[np.ndarray, " cells"] = np.diff(self.counts.indptr) + 1
+        return lengths.clip(max=encoding.max_tokens)
 
 
 def build_panel(

@@ -154,6 +154,15 @@ def test_a_network_learns_one_batch_by_heart_from_scratch() -> None:
     assert torch.equal(network.encoder.embedding.weight[SHAPE.pad], pad)
 
 
+def test_padding_is_never_trained_even_where_it_is_seen() -> None:
+    network = random_network(SHAPE, 6)
+    network(replace(random_batch(), kept=None)).square().sum().backward()
+    gradient = network.encoder.embedding.weight.grad
+    assert gradient is not None
+    assert not gradient[SHAPE.pad].any()
+    assert gradient.any()
+
+
 def test_dropout_acts_in_training_alone() -> None:
     network: ScGpt = random_network(replace(SHAPE, dropout=0.5), 5)
     batch = random_batch()

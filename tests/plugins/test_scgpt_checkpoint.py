@@ -87,6 +87,16 @@ def test_a_folder_without_the_cells_decoder_says_so_in_its_settings(folder: Path
     assert "mvc_decoder.W.weight" in found.unused
 
 
+@pytest.mark.parametrize("has_one", [True, False])
+def test_weights_tell_of_the_cells_decoder_where_settings_do_not(
+    folder: Path, has_one: bool
+) -> None:
+    change_json(folder / "args.json", lambda a: {k: v for k, v in a.items() if k != "MVC"})
+    if not has_one:
+        change_weights(folder, lambda s: {k: v for k, v in s.items() if "mvc" not in k})
+    assert read_checkpoint(folder).network.shape.has_cell_decoder == has_one
+
+
 def test_half_precision_weights_are_computed_with_in_single(folder: Path) -> None:
     change_weights(folder, lambda state: {k: v.half() for k, v in state.items()})
     network = read_checkpoint(folder).network

@@ -83,6 +83,15 @@ def test_bins_of_many_cells_equal_those_of_each_alone(kind: str, n_bins: int) ->
     assert (found.min(), found.max()) == (1, n_bins - 1)
 
 
+def test_edges_are_numpys_to_the_last_digit() -> None:
+    # At 50 values each edge should be one of them, and interpolation rounds to one side of it.
+    uniform = np.random.default_rng(2).random(50)
+    for n_low in range(1, 50):
+        values = np.repeat(np.array([0.1, 0.3], dtype=np.float32), [n_low, 50 - n_low])
+        found = bin_values(values, np.zeros(50, dtype=np.int64), uniform, 51)
+        assert np.array_equal(found, published_bins(values, uniform, 51))
+
+
 def test_a_cell_is_its_own_token_and_the_genes_that_it_expresses() -> None:
     counts = cells()
     panel = panel_of(counts)
@@ -100,6 +109,18 @@ def test_a_cell_is_its_own_token_and_the_genes_that_it_expresses() -> None:
     assert (made.genes[:, 0] == VOCABULARY.cls).all()
     assert (made.genes[padding] == VOCABULARY.pad).all()
     assert (made.values[padding] == ENCODING.pad_value).all()
+
+
+def test_a_zero_that_is_stored_is_no_count() -> None:
+    counts = cells()
+    stored = counts.copy()
+    stored.data[::3] = 0
+    plain = stored.copy()
+    plain.eliminate_zeros()
+    assert stored.nnz > plain.nnz
+    one, two = panel_of(stored), panel_of(plain)
+    assert by_cell(one, np.arange(12), ENCODING) == by_cell(two, np.arange(12), ENCODING)
+    assert one.coverage == two.coverage
 
 
 def test_higher_counts_never_have_lower_bins() -> None:
