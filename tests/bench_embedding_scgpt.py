@@ -1,11 +1,8 @@
 """Cells a second and peak memory of our scGPT embeddings, beside a plain loop over cells.
 
-Random weights of the published size: 12 layers x 512, 8 heads, 1,200 tokens at most. Cells express
-numbers of genes that vary like real ones. Both sides make the same tokens and the same embeddings
-(the largest difference is printed) in a process of its own each; the loop takes a cell at a time
-and computes every token's state. The faster of the rounds counts: what else runs can only slow one
-down. With a GPU there is a side in bfloat16 too, with its share of the dense peak that the vendor
-states: matrix products of real tokens only, padding and what is not computed left out.
+Random weights of the published size, cells with numbers of genes that vary like real ones. Each
+side makes the same tokens and embeddings in its own process; the fastest round counts. A GPU has a
+side in bfloat16 too, with its share of the dense peak: matrix products of real tokens only.
 """
 
 import argparse
@@ -27,31 +24,28 @@ from leaderboard.models._scgpt_embed import Pace, embed_cells, to_batch
 from leaderboard.models._scgpt_tokens import Encoding, Panel, Vocabulary, build_panel, tokenise
 
 LOOP, OURS, MIXED = "a cell at a time", "ours", "ours, bfloat16"
-N_GENES, MEDIAN, SPREAD = 5_000, 700, 0.5
-PEAK = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12}
-"""Dense bfloat16 FLOP/s by part of the device's name, from NVIDIA's data sheets."""
+N_GENES = 5_000
+PEAK = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12}  # dense bf16, NVIDIA's sheets
 SIZES = {"cells": 128, "layers": 12, "dims": 512, "heads": 8, "tokens": 1200, "rounds": 2,
-         "batch": 16_384, "threads": 2}  # fmt: skip
+         "threads": 2}  # fmt: skip
 
 
 def simulate(n_cells: int, seed: int = 0) -> Panel:
     """Return cells with log-normal numbers of expressed genes and geometric counts."""
     rng = np.random.default_rng(seed)
-    shown = np.clip(rng.lognormal(np.log(MEDIAN), SPREAD, n_cells), 50, N_GENES).astype(int)
+    shown = np.clip(rng.lognormal(np.log(700), 0.5, n_cells), 50, N_GENES).astype(int)
     genes = np.concatenate([rng.choice(N_GENES, n, replace=False) for n in shown])
     counts = rng.geometric(0.5, len(genes)).astype(np.float32)
     matrix = sparse.csr_matrix((counts, genes, np.r_[0, np.cumsum(shown)]), (n_cells, N_GENES))
-    symbols = [f"G{k}" for k in range(N_GENES)]
-    ids = {name: k for k, name in enumerate([*symbols, "<pad>", "<cls>"])}
+    ids = {f"G{k}": k for k in range(N_GENES)} | {"<pad>": N_GENES, "<cls>": N_GENES + 1}
     vocabulary = Vocabulary(ids=ids, pad=N_GENES, cls=N_GENES + 1)
-    return build_panel(matrix, symbols, [f"c{k}" for k in range(n_cells)], vocabulary)
+    return build_panel(matrix, list(ids)[:N_GENES], [f"c{k}" for k in range(n_cells)], vocabulary)
 
 
 @torch.inference_mode()
-def loop(network: ScGpt, panel: Panel, encoding: Encoding) -> np.ndarray:
+def loop(network: ScGpt, panel: Panel, encoding: Encoding, _pace: Pace) -> np.ndarray:
     """Embed one cell after the other."""
-    device = network.encoder.embedding.weight.device
-    places = []
+    device, places = network.encoder.embedding.weight.device, []
     for row in range(len(panel.cell_ids)):
         state = network(to_batch(tokenise(panel, np.array([row]), encoding), device))[0, 0]
         places.append((state / state.norm()).cpu().numpy())
@@ -69,24 +63,19 @@ def run(side: str, options: argparse.Namespace) -> None:
     """Time one side in this process; print JSON."""
     torch.set_num_threads(options.threads)
     panel, encoding = simulate(options.cells), Encoding(max_tokens=options.tokens)
-    shape = Shape(n_tokens=N_GENES + 2, pad=N_GENES, dims=options.dims, hidden=options.dims,
-                  heads=options.heads, layers=options.layers)  # fmt: skip
+    size = {"dims": options.dims, "heads": options.heads, "layers": options.layers}
+    shape = Shape(n_tokens=N_GENES + 2, pad=N_GENES, hidden=options.dims, **size)
     network = random_network(shape, 0).to(options.device).eval()
-    pace = Pace(max_tokens=options.batch, is_mixed=side == MIXED)
-    seconds = []
+    embed, seconds = loop if side == LOOP else embed_cells, []
     for _ in range(options.rounds):
         started = time.perf_counter()
-        if side == LOOP:
-            places = loop(network, panel, encoding)
-        else:
-            places = embed_cells(network, panel, encoding, pace)
+        places = embed(network, panel, encoding, Pace(is_mixed=side == MIXED))
         seconds.append(time.perf_counter() - started)
         np.save(options.folder / f"{side}.npy", places)
     found = {"rate": options.cells / min(seconds), "flops": flops(panel, encoding, shape)}
     found["gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     if options.device == "cuda":
         found["gb"] = torch.cuda.max_memory_allocated() / 1024**3
-    found["median"] = float(np.median(panel.lengths(encoding)))
     sys.stdout.write(json.dumps(found) + "\n")
 
 
@@ -96,9 +85,8 @@ def line(side: str, row: dict[str, Any], base: dict[str, Any], options: argparse
     text = (f"{side:17s} {row['rate']:9.2f} cells/s  x{row['rate'] / base['rate']:.2f}  "
             f"peak {row['gb']:.2f} GB  x{row['gb'] / base['gb']:.2f}  "
             f"largest difference {np.abs(truth - places).max():.1e}")  # fmt: skip
-    name = torch.cuda.get_device_name() if options.device == "cuda" else ""
-    peak = next((value for part, value in PEAK.items() if part in name), None)
-    if side == MIXED and peak:
+    name = torch.cuda.get_device_name() if side == MIXED else ""
+    for peak in [value for part, value in PEAK.items() if part in name][:1]:
         text += f"  {row['flops'] / options.cells * row['rate'] / peak:.1%} of {name}'s peak"
     return text
 
@@ -125,7 +113,6 @@ def main() -> None:
             row = json.loads(done.stdout.splitlines()[-1])
             base = base or row
             sys.stdout.write(line(side, row, base, options) + "\n")
-    sys.stdout.write(f"{options.cells} cells, median {base['median']:.0f} tokens\n")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from leaderboard.models._batches import length_batches
 from leaderboard.models._scgpt import Batch, ScGpt
 from leaderboard.models._scgpt_tokens import Encoding, Panel, Tokens, Vocabulary, tokenise
 
-MAX_TOKENS = 16_384
-"""Tokens of a batch, padding included."""
+NUMBERS = {"cpu": 2**20, "cuda": 2**25}
+"""Numbers in the states of a batch, padding included, by kind of device: on a CPU larger batches
+leave the cache and take longer, a GPU needs large ones to be busy."""
 
 Progress = Callable[[int, int], None]
 """Told how many cells are done, and of how many."""
@@ -25,7 +26,8 @@ Progress = Callable[[int, int], None]
 class Pace:
     """How a network goes through many cells; the results do not depend on it beyond rounding."""
 
-    max_tokens: int = MAX_TOKENS
+    max_tokens: int | None = None
+    """Tokens of a batch, padding included; None: as many as suit the device."""
     is_mixed: bool = True
     """Whether matrix products are in bfloat16 on a GPU; on a CPU they never are."""
     progress: Progress | None = None
@@ -54,7 +56,7 @@ def embed_cells(
     device = network.encoder.embedding.weight.device
     places = torch.empty(len(panel.cell_ids), network.shape.dims, device=device)
     with _evaluating(network), _mixed(device, pace):
-        for rows, _, batch in _batches(device, panel, encoding, pace):
+        for rows, _, batch in _batches(network, panel, encoding, pace):
             places[_moved(rows, device)] = F.normalize(network.cells(batch).float(), dim=1)
     return places.cpu().numpy()
 
@@ -89,7 +91,7 @@ def embed_genes_in_context(
     column = np.full(network.shape.n_tokens, n_genes)
     column[panel.genes] = np.arange(n_genes)
     with _evaluating(network), _mixed(device, pace):
-        for _, tokens, batch in _batches(device, panel, encoding, pace):
+        for _, tokens, batch in _batches(network, panel, encoding, pace):
             place = column[tokens.genes].ravel()
             states = network(batch).flatten(0, 1)
             sums.index_add_(0, _moved(place, device), states.double())
@@ -99,11 +101,13 @@ def embed_genes_in_context(
 
 
 def _batches(
-    device: torch.device, panel: Panel, encoding: Encoding, pace: Pace
+    network: ScGpt, panel: Panel, encoding: Encoding, pace: Pace
 ) -> Iterator[tuple[Int[np.ndarray, " cells"], Tokens, Batch]]:
     """Yield batches of cells of like length: their rows, their tokens, the same on the device."""
+    device = network.encoder.embedding.weight.device
+    suits = NUMBERS.get(device.type, NUMBERS["cpu"]) // network.shape.dims
     done = 0
-    for rows in length_batches(panel.lengths(encoding), pace.max_tokens):
+    for rows in length_batches(panel.lengths(encoding), pace.max_tokens or suits):
         tokens = tokenise(panel, rows, encoding)
         yield rows, tokens, to_batch(tokens, device)
         done += len(rows)
