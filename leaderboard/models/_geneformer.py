@@ -115,7 +115,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Float[Tensor, "cells ranks dims"]:
         """Return the next hidden states."""
         x = self.attention["output"](self.attention["self"](x, mask), x)
-        return cast(Tensor, self.output(torch.relu(self.intermediate["dense"](x)), x))
+        return cast(Tensor, self.output(self.intermediate["dense"](x).relu_(), x))
 
 
 class Head(nn.Module):
@@ -132,7 +132,7 @@ class Head(nn.Module):
         self, x: Float[Tensor, "*any dims"], table: Float[Tensor, "vocabulary dims"]
     ) -> Float[Tensor, "*any vocabulary"]:
         """Return logits."""
-        x = self.transform["LayerNorm"](torch.relu(self.transform["dense"](x)))
+        x = self.transform["LayerNorm"](self.transform["dense"](x).relu_())
         return functional.linear(x, table, self.bias)
 
 

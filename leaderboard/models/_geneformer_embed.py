@@ -18,6 +18,9 @@ from leaderboard.models._batches import length_batches
 from leaderboard.models._geneformer import Geneformer
 from leaderboard.models._geneformer_tokens import Tokens, joined
 
+BATCH_TOKENS = {"cuda": 65_536, "cpu": 1_024}
+"""By device. A CPU is busy with one long cell; what leaves its caches makes it slower."""
+
 Progress = Callable[[int, int], None]
 """Is told how many cells are done, and of how many."""
 
@@ -30,8 +33,10 @@ class Asking:
     """0: the last; -1, upstream's choice: the one before it; down to the input of the first."""
     pooling: Literal["mean", "cls"] = "mean"
     """Mean over a cell's genes, without <cls> and <eos>; or the state of <cls> (V2)."""
-    batch_tokens: int = 32_768
-    """Tokens of a batch at most, padding included."""
+    batch_tokens: int | None = None
+    """Tokens of a batch at most, padding included; None: ``BATCH_TOKENS`` of the device."""
+    mixed_precision: bool = True
+    """On CUDA the layers run in bfloat16; elsewhere, and if not, in the type of the weights."""
     progress: Progress | None = None
 
 
@@ -75,8 +80,8 @@ class PerturbedEmbedding:
 def embed_cells(network: Geneformer, tokens: Tokens, asking: Asking) -> CellEmbedding:
     """Return an embedding of each cell, on the device where the network is.
 
-    The order of the cells and the size of batches change nothing beyond rounding. On CUDA the
-    layers run in bfloat16; means are taken in float32.
+    The order of the cells and the size of batches change nothing beyond rounding. Means are taken
+    in float32.
 
     Raises
     ------
@@ -214,10 +219,12 @@ def _hidden_states(
     lengths = tokens.lengths
     device = network.gene_table.device
     done = 0
+    most = asking.batch_tokens or BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
+    is_mixed = asking.mixed_precision and device.type == "cuda"
     was_training = network.training
     network.eval()
     try:
-        for batch in length_batches(lengths[cells], asking.batch_tokens):
+        for batch in length_batches(lengths[cells], most):
             members = cells[batch]
             ids = _padded(tokens, members, device)
             length = torch.as_tensor(lengths[members], device=device)[:, None]
@@ -225,7 +232,7 @@ def _hidden_states(
             is_ragged = lengths[members[-1]] < ids.shape[1]
             with (
                 torch.inference_mode(),
-                torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
+                torch.autocast(device.type, torch.bfloat16, enabled=is_mixed),
             ):
                 hidden = network(ids, rank < length if is_ragged else None, depth)
             frame = int(tokens.is_framed)

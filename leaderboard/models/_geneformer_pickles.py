@@ -61,6 +61,10 @@ class _DictionaryUnpickler(pickle.Unpickler):
             return _NumberType.number
         raise pickle.UnpicklingError(f"asks for {module}.{name}")
 
+    def persistent_load(self, _pid: object) -> Any:
+        """Refuse what is kept outside the file."""
+        raise pickle.UnpicklingError("asks for an object outside the file")
+
 
 def read_pickled_dictionary(path: Path) -> dict[str, Value]:
     """Return an official dictionary: names to text or numbers. Nothing in the file can run.
