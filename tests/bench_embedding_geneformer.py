@@ -1,8 +1,7 @@
 """Cells a second and peak memory of Geneformer's embedding, beside one cell at a time.
 
-Random weights of the published V1 of 12 layers and 512 dims. Cells have from 100 to 2,048 genes,
-lengths log-normal about 1,200, as cells of droplet assays have. Each side runs in a process of its
-own, by turns; the fastest round counts, and memory is that of the process or the GPU::
+Random weights of the published V1 of 12 layers; cells of 100 to 2,048 genes, log-normal at 1,200.
+Each side runs in a process of its own, by turns; the fastest round counts::
 
     python -m tests.bench_embedding_geneformer --threads 2
 """
@@ -78,10 +77,10 @@ def measured(side: str, bf16: bool, arguments: list[str]) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def line(name: str, best: dict[str, Any], work: float, options: argparse.Namespace) -> str:
+def line(name: str, best: dict[str, Any], work: float, n_cells: int) -> str:
     """Return what is printed of one side: cells/s, peak memory, FLOP/s, share of the GPU's peak."""
     rate = work / best["seconds"]
-    text = f"{name:30s} {options.cells / best['seconds']:10.3f} cells/s {best['gb']:8.2f} GB"
+    text = f"{name:30s} {n_cells / best['seconds']:10.3f} cells/s {best['gb']:8.2f} GB"
     text += f" {rate / 1e12:9.4f} TFLOP/s"
     if "device" not in best:
         return text
@@ -110,11 +109,10 @@ def main() -> None:
     rounds = [{s: measured(*s, sys.argv[1:]) for s in sides} for _ in range(options.rounds)]
     best = {s: min((r[s] for r in rounds), key=lambda row: row["seconds"]) for s in sides}
     work, first = flop(lengths_of(options), options), best[sides[0]]
-    for side, bf16 in sides:
-        row = best[side, bf16]
+    for (side, bf16), row in best.items():
         name = f"{side}, {'bf16' if bf16 else 'float32'}"
         ratio = f" x{first['seconds'] / row['seconds']:.2f} cells/s, x{row['gb'] / first['gb']:.2f}"
-        sys.stdout.write(line(name, row, work, options) + ratio + " memory\n")
+        sys.stdout.write(line(name, row, work, options.cells) + ratio + " memory\n")
 
 
 if __name__ == "__main__":
