@@ -60,7 +60,7 @@ class Tokens:
         return found
 
 
-def joined(cells: Sequence[Int[np.ndarray, " ranks"]], *, is_framed: bool) -> Tokens:
+def joined(cells: Sequence[Int[np.ndarray, " _"]], *, is_framed: bool) -> Tokens:
     """Return tokens of several cells as one record."""
     lengths = np.array([len(cell) for cell in cells], dtype=np.int64)
     return Tokens(
@@ -121,7 +121,7 @@ def tokenise(
     is_framed = dictionaries.version == "V2"
     room = max_tokens - 2 * is_framed
     total = np.zeros(2)
-    ranked: list[Int[np.ndarray, " ranks"]] = []
+    ranked: list[Int[np.ndarray, " _"]] = []
     n_truncated = 0
     for start in range(0, counts.shape[0], CHUNK):
         chunk = sp.csr_matrix(counts[start : start + CHUNK], dtype=np.float64)
@@ -173,7 +173,7 @@ def _check_counts(chunk: sp.csr_matrix, start: int) -> None:
         )
 
 
-def _ranked(seen: sp.csr_matrix, shared: _Vocabulary, room: int) -> list[Int[np.ndarray, " ranks"]]:
+def _ranked(seen: sp.csr_matrix, shared: _Vocabulary, room: int) -> list[Int[np.ndarray, " _"]]:
     """Return the tokens of each cell of a chunk, at most ``room``."""
     seen.eliminate_zeros()
     seen.sort_indices()
