@@ -1,6 +1,6 @@
 """From the files of truth and prediction to what scoring sees."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,18 @@ def _read_truth(board: Board, fold: int, folder: Path) -> FoldTruth:
 
 def _optional(path: Path) -> pd.DataFrame | None:
     return read_parquet(path) if path.is_file() else None
+
+
+def check_files(folder: Path, n_folds: int, seeds: Sequence[int]) -> None:
+    """Raise PredictionError unless a board's folder holds each fold and seed, and no other."""
+    expected = {layout.prediction_name(fold, seed) for fold in range(n_folds) for seed in seeds}
+    found = {p.name for p in folder.glob("fold-*-seed-*.parquet") if len(p.suffixes) == 1}
+    if found != expected:
+        raise PredictionError(
+            f"{folder}: expected predictions of {n_folds} fold(s) and the seeds {list(seeds)}; "
+            f"missing {sorted(expected - found)[:5]}, not asked for {sorted(found - expected)[:5]}."
+            " Run the entry's predict stage again."
+        )
 
 
 def read_evidence(

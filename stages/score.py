@@ -13,7 +13,7 @@ from leaderboard.cases import split_name
 from leaderboard.command import run
 from leaderboard.config import Params, read_board_lock, read_params
 from leaderboard.errors import FreezeError
-from leaderboard.evidence import FoldTruth, read_evidence, read_truths
+from leaderboard.evidence import FoldTruth, check_files, read_evidence, read_truths
 from leaderboard.freeze import board_constants
 from leaderboard.io import (
     FAILURE_COLUMNS,
@@ -28,7 +28,14 @@ from leaderboard.io import (
 from leaderboard.models import MODELS
 from leaderboard.score import failed_board, failures_of_board, metrics_of, score_board
 from leaderboard.spec import Board
-from leaderboard.submission.entry import CONTROLS, Entry, boards_of, plugins_of, read_entry
+from leaderboard.submission.entry import (
+    CONTROLS,
+    Entry,
+    boards_of,
+    plugins_of,
+    read_entry,
+    seeds_of,
+)
 from leaderboard.tasks import TASKS
 from leaderboard.workers import limit_threads, run_jobs
 
@@ -76,8 +83,9 @@ def _score_board(
     truths, constants = read_truths(suite, board), read_board_lock(board.dataset)[board.id]
     # Where a control fails tells nobody anything.
     wants_failures = entry.kind != CONTROLS
+    seeds = seeds_of(entry, board.dataset, params)
     found = [
-        _score(row_name, board, folder, (truths, constants), params, wants_failures=wants_failures)
+        _score(row_name, board, folder, (truths, constants), seeds, wants_failures=wants_failures)
         for row_name, folder in _predictions(suite, entry, name, board)
     ]
     no_failures = pd.DataFrame(columns=FAILURE_COLUMNS)
@@ -100,7 +108,7 @@ def _score(
     board: Board,
     folder: Path,
     known: tuple[Sequence[FoldTruth], Any],
-    params: Params,
+    seeds: Sequence[int],
     *,
     wants_failures: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -108,10 +116,12 @@ def _score(
     truths, constants = known
     status = read_json(folder / "status.json")
     failed = status["status"] == "failed"
+    if not failed:
+        check_files(folder, len(truths), seeds)
     evidence = [
         read_evidence(board, truth, seed, None if failed else folder, constants)
         for truth in truths
-        for seed in params.seeds
+        for seed in seeds
     ]
     # Adversaries attack what ranks; the plug-ins of the controls carry their own names.
     is_adversary = name in MODELS and MODELS[name].is_adversary

@@ -44,7 +44,7 @@ class Asking:
 class CellEmbedding:
     """Where a network places cells."""
 
-    values: Float[np.ndarray, "cells dims"]
+    places: Float[np.ndarray, "cells dims"]
     """In the order of the cells; zeros where a cell has no gene that the network knows."""
     is_empty: Bool[np.ndarray, " cells"]
     """Which cells those are."""
@@ -54,7 +54,7 @@ class CellEmbedding:
 class GeneEmbedding:
     """Where a network places the genes of some cells, averaged over the cells that hold them."""
 
-    values: Float[np.ndarray, "vocabulary dims"]
+    places: Float[np.ndarray, "vocabulary dims"]
     """By token; zeros where no cell holds it."""
     n_cells: Int[np.ndarray, " vocabulary"]
 
@@ -72,7 +72,7 @@ class Perturbation:
 class PerturbedEmbedding:
     """Where a network places cells after a perturbation of their genes."""
 
-    values: Float[np.ndarray, "cells dims"]
+    places: Float[np.ndarray, "cells dims"]
     present_fraction: tuple[float, ...]
     """For each gene perturbed, the cells that had it: a deletion does nothing to the others."""
 
@@ -89,10 +89,10 @@ def embed_cells(network: Geneformer, tokens: Tokens, asking: Asking) -> CellEmbe
         If no cell has a gene, the layer is not there, or <cls> is asked of cells without.
     """
     depth = _depth(network, tokens, asking)
-    values = np.zeros((len(tokens), network.shape.hidden_size), dtype=np.float32)
+    places = np.zeros((len(tokens), network.shape.hidden_size), dtype=np.float32)
     for members, hidden, is_gene in _hidden_states(network, tokens, depth, asking):
-        values[members] = _pooled(hidden, is_gene, asking.pooling).cpu().numpy()
-    return CellEmbedding(values=values, is_empty=tokens.n_genes == 0)
+        places[members] = _pooled(hidden, is_gene, asking.pooling).cpu().numpy()
+    return CellEmbedding(places=places, is_empty=tokens.n_genes == 0)
 
 
 def _pooled(
@@ -119,11 +119,11 @@ def embed_genes(network: Geneformer, tokens: Tokens, asking: Asking) -> GeneEmbe
     sums = torch.zeros(network.gene_table.shape, dtype=torch.float64, device=device)
     n_cells = torch.zeros(len(sums), dtype=torch.int64, device=device)
     for members, hidden, is_gene in _hidden_states(network, tokens, depth, asking):
-        ids = _padded(tokens, members, device)[is_gene]
+        ids = padded(tokens, members, device)[is_gene]
         sums.index_add_(0, ids, hidden[is_gene].double())
         n_cells += torch.bincount(ids, minlength=len(n_cells))
     means = sums / n_cells.clamp(min=1)[:, None]
-    return GeneEmbedding(values=means.float().cpu().numpy(), n_cells=n_cells.cpu().numpy())
+    return GeneEmbedding(places=means.float().cpu().numpy(), n_cells=n_cells.cpu().numpy())
 
 
 def embed_perturbed(
@@ -148,13 +148,13 @@ def embed_perturbed(
     is_touched = present.any(axis=0) | (perturbation.kind == "overexpress")
     touched = np.flatnonzero(is_touched)
     after = perturbed(tokens.cells(touched), perturbation, network.shape.max_position_embeddings)
-    values = before.values.copy()
+    places = before.places.copy()
     if (after.n_genes > 0).any():
-        values[touched] = embed_cells(network, after, asking).values
+        places[touched] = embed_cells(network, after, asking).places
     else:
-        values[touched] = 0
+        places[touched] = 0
     fractions = tuple(float(fraction) for fraction in present.mean(axis=1))
-    return PerturbedEmbedding(values=values, present_fraction=fractions)
+    return PerturbedEmbedding(places=places, present_fraction=fractions)
 
 
 def perturbed(tokens: Tokens, perturbation: Perturbation, max_tokens: int) -> Tokens:
@@ -226,7 +226,7 @@ def _hidden_states(
     try:
         for batch in length_batches(lengths[cells], most):
             members = cells[batch]
-            ids = _padded(tokens, members, device)
+            ids = padded(tokens, members, device)
             length = torch.as_tensor(lengths[members], device=device)[:, None]
             rank = torch.arange(ids.shape[1], device=device)
             is_ragged = lengths[members[-1]] < ids.shape[1]
@@ -244,7 +244,7 @@ def _hidden_states(
         network.train(was_training)
 
 
-def _padded(
+def padded(
     tokens: Tokens, members: Sequence[int] | np.ndarray, device: torch.device
 ) -> Int[Tensor, "members ranks"]:
     """Return tokens of some cells, filled up with <pad>."""

@@ -26,7 +26,7 @@ def linear_annotation(
     inputs
         Of an annotation board; fitted cells teach, test cells are asked.
     places
-        A row a cell of ``inputs``, divided by one scale: that of the fitted cells.
+        A row a cell of ``inputs``; what is taken of it: see ``_scaled``.
     settings
         Of the classifier: ``C`` is one over the L2 penalty, ``max_iter``.
     """
@@ -54,10 +54,12 @@ def ridge_proteins(inputs: "AnnData", places: Places, alpha: float) -> pd.DataFr
 
 
 def _scaled(inputs: "AnnData", places: Places) -> tuple[Places, Places]:
-    """Return the places of fitted and test cells.
+    """Return the places of fitted and test cells, centred on the fitted ones.
 
-    One scale for all dimensions keeps the order of importance that the embedding gives them.
+    One scale for all dimensions keeps the order of importance that the embedding gives them. That
+    of the centred places: an embedding may stand far from the origin and vary little.
     """
     train, test = places[fitted(inputs)], places[test_cells(inputs)]
-    scale = train.std() or 1.0
-    return train / scale, test / scale
+    centre = train.mean(axis=0)
+    scale = (train - centre).std() or 1.0
+    return (train - centre) / scale, (test - centre) / scale

@@ -101,7 +101,7 @@ def test_cell_embeddings_are_those_of_upstream(
         return
     found = embed_cells(checkpoint.network, tokens, asking)
     name = "cell" if pooling == "mean" else "cls"
-    np.testing.assert_allclose(found.values, expected[f"emb_{name}_layer{layer}"], atol=1e-5)
+    np.testing.assert_allclose(found.places, expected[f"emb_{name}_layer{layer}"], atol=1e-5)
     assert not found.is_empty.any()
 
 
@@ -125,12 +125,12 @@ def test_a_deletion_is_that_of_upstream(
     found = embed_perturbed(
         checkpoint.network, tokens, Perturbation(genes=(gene,)), before, Asking()
     )
-    np.testing.assert_allclose(found.values[5], expected["isp_emb_cell"][0], atol=1e-5)
-    assert np.abs(found.values[5] - before.values[5]).max() > 1e-3
+    np.testing.assert_allclose(found.places[5], expected["isp_emb_cell"][0], atol=1e-5)
+    assert np.abs(found.places[5] - before.places[5]).max() > 1e-3
     holders = [gene in expected[f"tokens_{k}"] for k in range(len(tokens))]
     assert found.present_fraction == (float(np.mean(holders)),)
     unchanged = ~np.array(holders)
-    np.testing.assert_array_equal(found.values[unchanged], before.values[unchanged])
+    np.testing.assert_array_equal(found.places[unchanged], before.places[unchanged])
 
 
 # The network beside torch's own
@@ -243,7 +243,7 @@ def test_rows_are_in_the_order_of_the_cells_whatever_the_batches(*, is_framed: b
         alone.append(hidden.mean(dim=0).numpy())
     oracle = np.stack(alone)
     for batch_tokens in (1, 45, 10_000):
-        found = embed_cells(network, tokens, Asking(batch_tokens=batch_tokens)).values
+        found = embed_cells(network, tokens, Asking(batch_tokens=batch_tokens)).places
         np.testing.assert_allclose(found, oracle, atol=1e-5)
     by_length = np.argsort(-tokens.lengths, kind="stable")
     assert np.abs(oracle - oracle[by_length]).max() > 1e-2
@@ -252,8 +252,8 @@ def test_rows_are_in_the_order_of_the_cells_whatever_the_batches(*, is_framed: b
 def test_permuted_cells_give_permuted_rows() -> None:
     network, tokens = small(), drawn([3, 20, 1, 11, 20, 7])
     order = np.array([4, 0, 5, 2, 1, 3])
-    one = embed_cells(network, tokens, Asking(batch_tokens=40)).values
-    two = embed_cells(network, tokens.cells(order), Asking(batch_tokens=40)).values
+    one = embed_cells(network, tokens, Asking(batch_tokens=40)).places
+    two = embed_cells(network, tokens.cells(order), Asking(batch_tokens=40)).places
     np.testing.assert_allclose(two, one[order], atol=1e-5)
 
 
@@ -263,8 +263,8 @@ def test_a_cell_without_genes_is_placed_at_zero_and_counted() -> None:
         tokens = drawn([0, 5, 0], is_framed=is_framed)
         found = embed_cells(network, tokens, Asking())
         assert found.is_empty.tolist() == [True, False, True]
-        assert not found.values[found.is_empty].any()
-        assert np.abs(found.values[1]).max() > 1e-3
+        assert not found.places[found.is_empty].any()
+        assert np.abs(found.places[1]).max() > 1e-3
         with pytest.raises(PredictionError, match="none of 2 cells has a gene"):
             embed_cells(network, drawn([0, 0], is_framed=is_framed), Asking())
 
@@ -281,7 +281,7 @@ def test_what_cannot_be_asked_is_refused() -> None:
         with pytest.raises(PredictionError, match="expected tokens of genes, 2 to 29"):
             embed_perturbed(
                 network, drawn([4]), Perturbation(genes=genes),
-                CellEmbedding(values=np.zeros((1, 16), np.float32), is_empty=np.array([False])),
+                CellEmbedding(places=np.zeros((1, 16), np.float32), is_empty=np.array([False])),
                 Asking(),
             )  # fmt: skip
 
@@ -311,7 +311,7 @@ def test_a_gene_is_placed_at_the_mean_of_its_states() -> None:
         own = states.get(gene, [])
         assert found.n_cells[gene] == len(own)
         mean = np.mean(own, axis=0) if own else np.zeros(SMALL.hidden_size)
-        np.testing.assert_allclose(found.values[gene], mean, atol=1e-5)
+        np.testing.assert_allclose(found.places[gene], mean, atol=1e-5)
     assert not states.keys() & {0, 1, 2, 3}
 
 
@@ -351,22 +351,22 @@ def test_a_perturbed_cell_is_embedded_as_the_cell_that_it_becomes() -> None:
     before = embed_cells(network, tokens, Asking())
     deleted = embed_perturbed(network, tokens, Perturbation(genes=(7, 8)), before, Asking())
     assert deleted.present_fraction == (0.5, 0.0)
-    oracle = embed_cells(network, joined([np.array([5, 6])], is_framed=False), Asking()).values
-    np.testing.assert_allclose(deleted.values[0], oracle[0], atol=1e-5)
-    assert not deleted.values[1].any()
-    np.testing.assert_array_equal(deleted.values[2:], before.values[2:])
+    oracle = embed_cells(network, joined([np.array([5, 6])], is_framed=False), Asking()).places
+    np.testing.assert_allclose(deleted.places[0], oracle[0], atol=1e-5)
+    assert not deleted.places[1].any()
+    np.testing.assert_array_equal(deleted.places[2:], before.places[2:])
     only = embed_perturbed(
         network, tokens.cells(np.array([1])), Perturbation(genes=(7,)),
-        CellEmbedding(values=before.values[[1]], is_empty=before.is_empty[[1]]), Asking(),
+        CellEmbedding(places=before.places[[1]], is_empty=before.is_empty[[1]]), Asking(),
     )  # fmt: skip
-    assert not only.values.any()
+    assert not only.places.any()
     raised = Perturbation(genes=(6,), kind="overexpress")
     more = embed_perturbed(network, tokens, raised, before, Asking())
     becomes = [[6, 5, 7], [6, 7], [6, 5], [6]]
     oracle = embed_cells(
         network, joined([np.array(c) for c in becomes], is_framed=False), Asking()
-    ).values
-    np.testing.assert_allclose(more.values, oracle, atol=1e-5)
+    ).places
+    np.testing.assert_allclose(more.places, oracle, atol=1e-5)
     assert more.present_fraction == (0.5,)
 
 
@@ -387,16 +387,16 @@ def test_layers_in_bfloat16_say_nearly_the_same() -> None:
 @pytest.mark.parametrize("is_framed", [False, True])
 def test_a_gpu_places_cells_where_the_cpu_does(*, is_framed: bool) -> None:
     network, tokens = small(), drawn([3, 20, 0, 11, 20, 7], is_framed=is_framed)
-    expected = embed_cells(network, tokens, Asking()).values
-    genes = embed_genes(network, tokens, Asking()).values
+    expected = embed_cells(network, tokens, Asking()).places
+    genes = embed_genes(network, tokens, Asking()).places
     network.cuda()
-    exact = embed_cells(network, tokens, Asking(mixed_precision=False)).values
+    exact = embed_cells(network, tokens, Asking(mixed_precision=False)).places
     np.testing.assert_allclose(exact, expected, atol=1e-4)
-    near = embed_cells(network, tokens, Asking()).values
+    near = embed_cells(network, tokens, Asking()).places
     length = np.linalg.norm(expected, axis=1)
     assert (np.linalg.norm(near - expected, axis=1) <= 0.05 * length).all()
     asked = Asking(mixed_precision=False)
-    np.testing.assert_allclose(embed_genes(network, tokens, asked).values, genes, atol=1e-4)
+    np.testing.assert_allclose(embed_genes(network, tokens, asked).places, genes, atol=1e-4)
 
 
 def test_the_fixture_holds_what_the_tests_say(checkpoint: Checkpoint, version: str) -> None:
