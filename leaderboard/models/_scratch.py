@@ -15,9 +15,19 @@ from leaderboard.spec import RunContext
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from torch import nn
 
-    from leaderboard.models._pretrain import Course
+    from leaderboard.models._pretrain import Objective
 
+TASKS = (
+    "cell_type_annotation",
+    "batch_integration",
+    "modality_prediction",
+    "gene_property",
+    "gene_network",
+    "perturbation_prediction",
+)
+"""What heads on places of cells and genes answer."""
 VALIDATION = 0.1
 """Share of the cells to stop by where a board holds none out for it."""
 
@@ -69,16 +79,33 @@ class Scratch(Heads):
         """Return a row for every gene that training cells show."""
         return self.genes(inputs[_by_id(inputs)].copy(), run)
 
-    def course(self) -> "Course":
-        """Return how long and how fast it is trained."""
-        from leaderboard.models._pretrain import Course
+    def learn(
+        self,
+        objective: "Objective",
+        train: Int[np.ndarray, " train"],
+        validation: Int[np.ndarray, " validation"],
+        run: RunContext,
+    ) -> None:
+        """Pretrain the network of an objective, unless it is to stay as it was drawn."""
+        from leaderboard.models._pretrain import Course, Pretraining
 
-        return Course(
+        course = Course(
             epochs=self.epochs,
             patience=self.patience,
             learning_rate=self.learning_rate,
             batch_tokens=self.batch_tokens,
         )
+        if self.trained:
+            Pretraining(objective, train, validation, course).fit(run)
+        objective.network.eval()
+
+
+def on_device(network: "nn.Module", run: RunContext) -> None:
+    """Move a network to the GPU where there is one; keep torch to the threads of the run."""
+    import torch
+
+    torch.set_num_threads(run.threads)
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _by_id(inputs: "AnnData") -> Int[np.ndarray, " cells"]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from leaderboard.models._linear import Places
-from leaderboard.models._scratch import Scratch, learned_cells
+from leaderboard.models._scratch import TASKS, Scratch, learned_cells, on_device
 from leaderboard.profiles import size_factors
 from leaderboard.spec import Model, RunContext
 
@@ -52,9 +52,7 @@ class GeneformerScratch(Scratch):
         from leaderboard.models._geneformer_corpus import corpus_dictionaries
         from leaderboard.models._geneformer_fit import MaskedGenes
         from leaderboard.models._geneformer_tokens import tokenise
-        from leaderboard.models._pretrain import Pretraining
 
-        torch.set_num_threads(run.threads)
         train, validation = learned_cells(inputs, run.seed)
         inputs = inputs[:, np.argsort(inputs.var_names.to_numpy(dtype=str))]
         kind = "total" if "total_counts_all_genes" in inputs.obs else "panel"
@@ -76,25 +74,16 @@ class GeneformerScratch(Scratch):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)
             network = Geneformer(shape)
-        network = network.to("cuda" if torch.cuda.is_available() else "cpu")
-        if self.trained:
-            held = [cells[tokens.n_genes[cells] > 0] for cells in (train, validation)]
-            objective = MaskedGenes(network, tokens, dictionaries)
-            Pretraining(objective, held[0], held[1], self.course()).fit(run)
-        return network.eval(), tokens, dictionaries
+        on_device(network, run)
+        held = [cells[tokens.n_genes[cells] > 0] for cells in (train, validation)]
+        self.learn(MaskedGenes(network, tokens, dictionaries), held[0], held[1], run)
+        return network, tokens, dictionaries
 
 
 MODEL = Model(
     name="geneformer_scratch",
     label="Geneformer architecture, pretrained here",
-    tasks=(
-        "cell_type_annotation",
-        "batch_integration",
-        "modality_prediction",
-        "gene_property",
-        "gene_network",
-        "perturbation_prediction",
-    ),
+    tasks=TASKS,
     load=GeneformerScratch,
     is_stochastic=True,
 )

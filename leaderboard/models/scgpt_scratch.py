@@ -8,7 +8,7 @@ import pandas as pd
 
 from leaderboard.models._linear import Places
 from leaderboard.models._scgpt_tokens import Encoding, Panel, Vocabulary, build_panel
-from leaderboard.models._scratch import Scratch, learned_cells
+from leaderboard.models._scratch import TASKS, Scratch, learned_cells, on_device
 from leaderboard.spec import Model, RunContext
 
 if TYPE_CHECKING:
@@ -51,13 +51,9 @@ class ScgptScratch(Scratch):
         return pd.DataFrame(found.places, index=names)[found.n_cells > 0]
 
     def _network(self, inputs: "AnnData", run: RunContext) -> tuple["ScGpt", Panel, Encoding]:
-        import torch
-
-        from leaderboard.models._pretrain import Pretraining
         from leaderboard.models._scgpt import Shape, random_network
         from leaderboard.models._scgpt_fit import MaskedValues
 
-        torch.set_num_threads(run.threads)
         names = sorted(inputs.var_names.astype(str))
         ids = {name: number for number, name in enumerate([*SPECIAL, *names])}
         vocabulary = Vocabulary(ids=ids, pad=0, cls=1)
@@ -72,24 +68,17 @@ class ScgptScratch(Scratch):
             layers=self.layers,
             dropout=self.dropout,
         )
-        network = random_network(shape, run.seed).to("cuda" if torch.cuda.is_available() else "cpu")
-        if self.trained:
-            objective = MaskedValues(network, panel, encoding, self.mask_share)
-            Pretraining(objective, *learned_cells(inputs, run.seed), self.course()).fit(run)
-        return network.eval(), panel, encoding
+        network = random_network(shape, run.seed)
+        on_device(network, run)
+        objective = MaskedValues(network, panel, encoding, self.mask_share)
+        self.learn(objective, *learned_cells(inputs, run.seed), run)
+        return network, panel, encoding
 
 
 MODEL = Model(
     name="scgpt_scratch",
     label="scGPT architecture, pretrained here",
-    tasks=(
-        "cell_type_annotation",
-        "batch_integration",
-        "modality_prediction",
-        "gene_property",
-        "gene_network",
-        "perturbation_prediction",
-    ),
+    tasks=TASKS,
     load=ScgptScratch,
     is_stochastic=True,
 )

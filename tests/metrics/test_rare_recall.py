@@ -60,7 +60,7 @@ def test_a_row_says_how_many_rare_cells_it_speaks_of() -> None:
 
 
 def test_the_mean_of_a_board_is_the_recall_of_all_its_rare_cells_together() -> None:
-    units = [unit("XXXX", "XXXX", "X"), unit("XAAAAA", "AAAAAA", "X"), unit("AA", "AA", "X")]
+    units = [unit("RRRR", "RRRR", "R"), unit("RAAAAA", "AAAAAA", "R"), unit("AA", "AA", "R")]
     assert METRIC.is_pooled
     assert board_mean(METRIC, units) == pytest.approx(4 / 5)
     assert board_mean(METRICS["accuracy"], units) == pytest.approx((1 + 5 / 6 + 1) / 3)
